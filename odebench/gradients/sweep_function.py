@@ -1,0 +1,108 @@
+"""The backward sweep, as an autograd function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from odebench.autodiff import add_into, vjp, zeros
+from odebench.gradients.recall import Invert
+from odebench.integrate import advance_of, walk
+from odebench.types import Controller, Field, Params, Staged, State, Stepper, Tick, Trace, Unpulling
+
+if TYPE_CHECKING:
+    from odebench.gradients.sweep import Sweep
+
+Back = Callable[[Tick, State, State], tuple[State, State, Params]]
+
+
+def solve(
+    how: Sweep,
+    f: Field,
+    params: Params,
+    y0: Tensor,
+    ts: tuple[float, ...],
+    stepper: Stepper,
+    control: Controller,
+    trace: Trace | None,
+) -> Tensor:
+    """The solution at `ts`, with the sweep as its backward pass where a gradient is wanted."""
+    if not torch.is_grad_enabled() or not any(x.requires_grad for x in (y0, *params)):
+        return torch.stack(walk(f, stepper, control, ts, stepper.init(f, ts[0], y0), trace=trace).ys)
+    ys: Tensor = _Sweep.apply(how, f, stepper, control, ts, trace, y0, *params)  # type: ignore[no-untyped-call]
+    return ys
+
+
+class _Sweep(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        how: Sweep,
+        f: Field,
+        stepper: Stepper,
+        control: Controller,
+        ts: tuple[float, ...],
+        trace: Trace | None,
+        y0: Tensor,
+        *params: Tensor,
+    ) -> Tensor:
+        memo: dict[int, State] = {}
+        start = stepper.init(f, ts[0], y0)
+        seen = walk(
+            f, stepper, control, ts, start, lambda index, s, total: how.recall.keep(memo, index, s, total), trace
+        )
+        # Saving the inputs makes autograd complain if they were changed in place before the backward pass.
+        ctx.save_for_backward(y0, *params)
+        ctx.given, ctx.memo, ctx.mesh, ctx.last = (how, f, stepper, ts, trace), memo, seen.mesh, seen.last
+        return torch.stack(seen.ys)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
+        (how, f, stepper, ts, trace), (y0, *params) = ctx.given, ctx.saved_tensors
+        params = tuple(params)
+        back = _undoing(f, stepper, params) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
+        state, bar = ctx.last, tuple(map(torch.zeros_like, ctx.last))
+        params_bar, arriving = zeros(params), len(ts) - 1
+        for tick in reversed(ctx.mesh):
+            if tick.lands:
+                bar = (bar[0] + ys_bar[arriving], *bar[1:])
+                arriving -= 1
+            state, bar, share = back(tick, state, bar)
+            add_into(params_bar, share)
+            if trace is not None:
+                trace.recalled(tick.t, state[0])
+        (y_bar,), share = vjp(lambda y: stepper.init(f, ts[0], y), (y0,), bar, params)
+        add_into(params_bar, share)
+        return None, None, None, None, None, None, y_bar + ys_bar[0], *params_bar
+
+
+def _fused(how: Sweep, stepper: Stepper) -> bool:
+    return isinstance(how.recall, Invert) and isinstance(stepper, Unpulling)
+
+
+def _undoing(f: Field, stepper: Stepper, params: Params) -> Back:
+    """Undo and transpose in one go."""
+    assert isinstance(stepper, Unpulling)
+
+    def back(tick: Tick, state: State, bar: State) -> tuple[State, State, Params]:
+        return stepper.unpull(f, tick.t, tick.dt, state, bar, params)
+
+    return back
+
+
+def _recalling(how: Sweep, f: Field, stepper: Stepper, params: Params, ctx: Any) -> Back:
+    """Recall the state before the step, then pull the cotangent through the step."""
+    states, advance = how.recall.rewind(ctx.memo, f, stepper, ctx.mesh, ctx.last), advance_of(stepper)
+
+    def back(tick: Tick, state: State, bar: State) -> tuple[State, State, Params]:
+        before, (t, dt, _) = next(states), tick
+        if how.by_stage:
+            assert isinstance(stepper, Staged)
+            return before, *stepper.pull(f, t, dt, before, bar, params)
+        return before, *vjp(lambda *s: advance(f, t, dt, s), before, bar, params)
+
+    return back

@@ -1,0 +1,143 @@
+"""The one forward loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from odebench.errors import Divergence, SolveError
+from odebench.types import Advancing, Controller, Field, Mesh, State, Stepper, Tick, Trace
+
+Keep = Callable[[int, State, int | None], None]
+
+# A step this much longer than what is left to a saved time is stretched to land there, instead of leaving a sliver.
+_STRETCH = 1.01
+
+
+class Walk(NamedTuple):
+    """What a walk gave: the solution at each saved time, the state at the end, the accepted steps."""
+
+    ys: list[Tensor]
+    last: State
+    mesh: Mesh
+    rejected: int
+
+
+def timed(f: Callable[[Tensor, Tensor], Tensor], like: Tensor, dtype: torch.dtype | None = None) -> Field:
+    """`f` with a Python float accepted for t: it is handed on as a 0-dim tensor of `dtype`, on the device of `like`.
+
+    Schemes reckon time in float64 whatever the dtype of the state, and no step costs a copy to the device.
+    """
+    dtype = dtype or (like.dtype if like.dtype.is_floating_point else like.real.dtype)
+    device = like.device
+
+    def field(t: float | Tensor, y: Tensor) -> Tensor:
+        if isinstance(t, Tensor):
+            return f(t, y)
+        return f(torch.scalar_tensor(t, dtype=dtype, device=device), y)
+
+    return field
+
+
+def walk(
+    f: Field,
+    stepper: Stepper,
+    control: Controller,
+    ts: tuple[float, ...],
+    state: State,
+    keep: Keep | None = None,
+    trace: Trace | None = None,
+) -> Walk:
+    """Step through `ts`, landing on each. `keep` sees (index, state, number of steps if known) before every step.
+
+    Raises:
+        Divergence: the error estimate stays not finite however small the step.
+        SolveError: the step size underflowed, or the controller's step limit was reached.
+    """
+    if trace is not None:
+        trace.saw(ts[0], state[0])
+    mesh = control.mesh(ts)
+    if mesh is None:
+        found = _search(f, stepper, control, ts, state, keep, trace)
+    else:
+        found = _follow(f, stepper, mesh, state, keep, trace)
+    if trace is not None:
+        trace.went(found.mesh, found.rejected)
+    return found
+
+
+def _follow(f: Field, stepper: Stepper, mesh: Mesh, state: State, keep: Keep | None, trace: Trace | None) -> Walk:
+    advance = advance_of(stepper)
+    ys, total = [state[0]], len(mesh)
+    for index, (t, dt, lands) in enumerate(mesh):
+        if keep is not None:
+            keep(index, state, total)
+        state = advance(f, t, dt, state)
+        if lands:
+            ys.append(state[0])
+        if trace is not None:
+            trace.saw(t + dt, state[0])
+    return Walk(ys, state, mesh, 0)
+
+
+def _search(
+    f: Field,
+    stepper: Stepper,
+    control: Controller,
+    ts: tuple[float, ...],
+    state: State,
+    keep: Keep | None,
+    trace: Trace | None,
+) -> Walk:
+    order = stepper.error_order
+    assert order is not None, "the planner refuses a stepper without an estimate"
+    dt, memory = control.first(f, stepper, ts, state)
+    ys, mesh, rejected = [state[0]], [], 0
+    t, smallest = ts[0], 1e-14 * max(abs(ts[0]), abs(ts[-1]), abs(ts[-1] - ts[0]))
+    limit = getattr(control, "max_steps", None)
+    for _, target in pairwise(ts):
+        while t != target:
+            if limit is not None and len(mesh) + rejected >= limit:
+                raise SolveError(f"{limit} steps were tried and t = {t:.6g} reached; raise max_steps or the tolerance")
+            lands = abs(dt) * _STRETCH >= abs(target - t)
+            h = target - t if lands else dt
+            step = stepper.step(f, t, h, state)
+            accept, following, memory = control.judge(h, state, step, order, memory)
+            if not accept:
+                rejected += 1
+                dt = following
+                if abs(dt) < smallest:
+                    raise _stuck(t, step)
+                continue
+            if keep is not None:
+                keep(len(mesh), state, None)
+            mesh.append(Tick(t, h, lands))
+            t, state = (target if lands else t + h), step.state
+            # A step that was cut short to land says little about the next one.
+            dt = max(dt, following, key=abs) if abs(h) < abs(dt) else following
+            if trace is not None:
+                trace.saw(t, state[0])
+        ys.append(state[0])
+    return Walk(ys, state, tuple(mesh), rejected)
+
+
+def _stuck(t: float, step: object) -> SolveError:
+    error = getattr(step, "error", None)
+    if error is not None and not bool(torch.isfinite(error).all()):
+        return Divergence(f"f or the solution is not finite just after t = {t:.6g}, however small the step")
+    return SolveError(f"the step size underflowed at t = {t:.6g}; the problem is too stiff for this scheme there")
+
+
+def advance_of(stepper: Stepper) -> Callable[[Field, float, float, State], State]:
+    """The cheapest way `stepper` takes a step that nobody judges."""
+    if isinstance(stepper, Advancing):
+        return stepper.advance
+
+    def advance(f: Field, t: float, dt: float, state: State) -> State:
+        return stepper.step(f, t, dt, state).state
+
+    return advance

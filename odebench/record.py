@@ -1,0 +1,91 @@
+"""Cells and what they gave, as they are written and read. Torch-free; versioned JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from odebench.spec import Spec
+
+FORMAT = 1  # of one line of records.jsonl; readers accept every number up to this one
+
+STATUSES = ("ok", "refused", "diverged", "out_of_memory", "timed_out", "crashed", "failed")
+
+AXES = ("problem", "solver", "gradient", "stepping", "device", "dtype", "batch", "seed")
+
+# Figures of one cell, in the order of the columns. Base units: seconds, bytes, counts, plain numbers.
+METRICS = (
+    "steps", "rejected", "steps_backward", "rejected_backward",
+    "nfe_forward", "nfe_backward", "vjp_backward", "work",
+    "forward_seconds", "backward_seconds", "wall_seconds", "wall_seconds_low", "wall_seconds_high", "repeats",
+    "overhead_forward", "overhead", "wall_ratio", "first_call_seconds",
+    "peak_memory_bytes", "peak_requested_bytes", "graph_bytes", "process_peak_bytes",
+    "solution_error", "reverse_error",
+    "gradient_error", "gradient_error_y0", "gradient_error_parameters", "gradient_error_discrete",
+)  # fmt: skip
+
+COLUMNS = ("suite", "cell", *AXES, "status", "reason", *METRICS, "machine", "commit", "version", "started")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One problem × solver × gradient × stepping × device × dtype × batch × seed of one suite."""
+
+    suite: str
+    problem: Spec
+    solver: Spec
+    gradient: Spec
+    stepping: Spec
+    device: str = "cpu"
+    dtype: str = "float64"
+    batch: int = 1
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Canonical spelling; independent of the order of the suite and of how it is measured."""
+        return "/".join(str(getattr(self, axis)) for axis in AXES)
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready; `from_data` reads it back."""
+        data: dict[str, Any] = {"suite": self.suite}
+        for axis in AXES:
+            value = getattr(self, axis)
+            data[axis] = value.to_data() if isinstance(value, Spec) else value
+        return data
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Cell:
+        specs = {axis: Spec.from_data(data[axis]) for axis in AXES[:4]}
+        return cls(data["suite"], **specs, **{axis: data[axis] for axis in AXES[4:]})
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How cells are measured; no part of a cell's key."""
+
+    repeats: int = 10
+    warmup: int | str = "auto"
+    timeout: float = 120.0
+    threads: int = 1
+    tf32: bool = False
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one cell gave. `metrics` holds only what was measured; a figure may be inf or nan."""
+
+    cell: Cell
+    status: str
+    reason: str = ""
+    metrics: Mapping[str, float | int] = field(default_factory=dict)
+    samples: Mapping[str, list[float]] = field(default_factory=dict)  # raw, per repeat
+    mesh: list[float] = field(default_factory=list)  # nodes of the forward walk, n + 1 of n steps
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # threads, tf32, determinism, versions …
+    machine: str = ""
+    commit: str = ""
+    version: str = ""
+    started: str = ""

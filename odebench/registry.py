@@ -1,0 +1,201 @@
+"""name -> what builds it, for problems, solvers, gradients, steppings and metrics. Torch-free.
+
+An entry is any callable with typed, defaulted parameters (a frozen dataclass, or a function): its signature is the list
+of options, so nothing is declared twice.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
+from odebench.spec import Spec
+
+T = TypeVar("T", bound=Callable[..., Any])
+MISSING: Any = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its type as annotated, and its default (`MISSING` if it must be given)."""
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that can be named in a suite."""
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    summary: str = ""
+    reference: str = ""  # citation of the method
+    aliases: tuple[str, ...] = ()
+    source: str = "odebench"  # or the plugin it came from
+    common: tuple[Option, ...] = ()  # what every entry of this kind takes; not passed to the factory
+
+    @cached_property
+    def options(self) -> dict[str, Option]:
+        """Name -> option: those of the signature, in its order, then the common ones."""
+        return self._own | {option.name: option for option in self.common}
+
+    @cached_property
+    def _own(self) -> dict[str, Option]:
+        target = self.factory.__init__ if inspect.isclass(self.factory) else self.factory  # type: ignore[misc]
+        try:
+            hints = get_type_hints(target)
+        except Exception:
+            # A plugin may annotate with names that are imported for type checkers only; its options are then untyped.
+            hints = {}
+        parameters = inspect.signature(self.factory).parameters.values()
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return {p.name: Option(p.name, hints.get(p.name, Any), p.default) for p in parameters if p.kind in kinds}
+
+    def build(self, options: dict[str, Any]) -> Any:
+        """Call the factory.
+
+        Raises:
+            OptionError: an option is unknown, missing, or its value is refused.
+        """
+        for name in options:
+            if name not in self.options:
+                known = ", ".join(self.options) or "none"
+                hint = did_you_mean(name, self.options) or f"; it takes {known}"
+                raise OptionError(f"{self.kind} {self.name} has no option {name!r}{hint}", (name,))
+        for option in self.options.values():
+            if option.required and option.name not in options:
+                raise OptionError(f"{self.kind} {self.name} must be given {option.name!r}")
+        try:
+            return self.factory(**{name: self._read(name, value) for name, value in options.items() if name in self._own})
+        except (TypeError, ValueError) as error:
+            raise OptionError(f"{self.kind} {self.name}: {error}") from error
+
+    def _read(self, name: str, value: Any) -> Any:
+        # JSON and YAML write a nested bare name as a string.
+        return Spec(value) if isinstance(value, str) and self._own[name].type is Spec else value
+
+
+@dataclass
+class Registry:
+    """The entries of one kind, in the order they were registered."""
+
+    kind: str
+    common: tuple[Option, ...] = ()
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Register; the same name from another place is an error, from the same place a replacement."""
+        for name in (entry.name, *entry.aliases):
+            known = self._by_name().get(name)
+            if known is not None and (known.source, known.name) != (entry.source, entry.name):
+                raise UsageError(
+                    f"{self.kind} {name!r} from {entry.source} is already registered by {known.source}; rename it"
+                )
+        self.entries[entry.name] = entry
+
+    def get(self, name: str) -> Entry:
+        """The entry called `name`, or so by an alias.
+
+        Raises:
+            UnknownName: there is none; the message suggests the nearest.
+        """
+        known = self._by_name()
+        if name not in known:
+            raise UnknownName(self.kind, name, known)
+        return known[name]
+
+    def build(self, spec: Spec) -> Any:
+        """The object that `spec` names, with its options."""
+        return self.get(spec.name).build(dict(spec.options))
+
+    def register(self, name: Any = None, *, aliases: tuple[str, ...] = (), reference: str = "") -> Any:
+        """A decorator, with or without arguments: `@solver`, `@solver("my_scheme", reference="…")`.
+
+        Without a name the class's own is used, in snake_case. The first line of the docstring becomes the summary.
+        """
+
+        def decorate(factory: T) -> T:
+            own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", factory.__name__).lower()
+            summary = (inspect.getdoc(factory) or "").partition("\n")[0]
+            source = "odebench" if factory.__module__.startswith("odebench.") else factory.__module__
+            self.add(Entry(self.kind, name or own, factory, summary, reference, aliases, source, self.common))
+            return factory
+
+        if callable(name):
+            factory, name = name, None
+            return decorate(factory)
+        return decorate
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+    def _by_name(self) -> dict[str, Entry]:
+        return {name: entry for entry in self.entries.values() for name in (entry.name, *entry.aliases)}
+
+
+SPAN = Option("span", tuple[float, float], None)  # None: the problem's own
+SAVES = Option("saves", int, 1)  # equal intervals between saved times
+problems = Registry("problem", (SPAN, SAVES))
+solvers = Registry("solver")
+gradients = Registry("gradient")
+steppings = Registry("stepping")
+metrics = Registry("metric")
+registries = {each.kind: each for each in (problems, solvers, gradients, steppings, metrics)}
+
+problem, solver, gradient, metric = (each.register for each in (problems, solvers, gradients, metrics))
+
+
+def load_builtins() -> None:
+    """Fill the registries with what odebench ships, and with what installed packages offer by entry points."""
+    for room in ("problems", "solvers", "controllers", "gradients", "measure.metrics"):
+        importlib.import_module(f"odebench.{room}")
+    for kind in ("problems", "solvers", "gradients", "metrics"):
+        for point in importlib.metadata.entry_points(group=f"odebench.{kind}"):
+            point.load()
+
+
+def load_plugin(where: str) -> None:
+    """Import a plugin, given as the path of a file or as a module's name; importing it registers what it holds.
+
+    Raises:
+        UsageError: it is not there, or it raised while it was imported.
+    """
+    path = Path(where)
+    try:
+        if path.suffix == ".py" or path.exists():
+            if not path.is_file():
+                raise UsageError(f"plugin {where}: there is no such file")
+            name = f"odebench_plugin_{re.sub(r'[^0-9a-zA-Z]', '_', str(path.resolve()))}"
+            if name in sys.modules:
+                return
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec is not None and spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        else:
+            importlib.import_module(where)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"plugin {where}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,175 @@
+"""What the parts of odebench say to one another. Nothing here runs, and nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    State = tuple[Tensor, ...]  # leaf 0 is the solution; the others belong to the scheme
+    Params = tuple[Tensor, ...]
+    # A problem's right-hand side is called f(t, y), t a 0-dim tensor. Inside a scheme `f` is that function behind an
+    # adapter which also takes a Python float for t, so that schemes do their time arithmetic in float64.
+    Field = Callable[[Any, Tensor], Tensor]
+else:  # names to import; what they stand for is the type checker's business
+    State = Params = tuple
+    Field = Callable
+
+
+class Step(NamedTuple):
+    """What one step gives."""
+
+    state: State
+    error: Tensor | None = None  # local error estimate, shaped like y; None if the scheme makes none
+
+
+class Tick(NamedTuple):
+    """One accepted step, from `t` to `t + dt`. `dt` is negative when time runs backwards."""
+
+    t: float
+    dt: float
+    lands: bool  # this step ends on a saved time
+
+
+Mesh = tuple[Tick, ...]
+
+
+@runtime_checkable
+class Stepper(Protocol):
+    """A one-step scheme. `order` and `error_order` are those of the configured scheme, not of its family."""
+
+    @property
+    def order(self) -> int:
+        """Global order of convergence at fixed steps."""
+
+    @property
+    def error_order(self) -> int | None:
+        """Power of dt with which `Step.error` shrinks; None if the scheme makes no estimate."""
+
+    def init(self, f: Field, t: float, y: Tensor) -> State:
+        """The scheme's state at the start."""
+
+    def step(self, f: Field, t: float, dt: float, state: State) -> Step:
+        """One step, with the error estimate. Must not change `state` in place."""
+
+
+@runtime_checkable
+class Advancing(Stepper, Protocol):
+    """Can take the step without the cost of an error estimate, for steps that nobody judges."""
+
+    def advance(self, f: Field, t: float, dt: float, state: State) -> State:
+        """`step(f, t, dt, state).state`, cheaper."""
+
+
+@runtime_checkable
+class Reversible(Stepper, Protocol):
+    """Can undo itself: `unstep(f, t, dt, step(f, t, dt, s).state)` is `s` up to rounding."""
+
+    def unstep(self, f: Field, t: float, dt: float, state: State) -> State:
+        """The state before the step from `t` to `t + dt`, from the one after it."""
+
+
+@runtime_checkable
+class Unpulling(Reversible, Protocol):
+    """Can undo and transpose a step in one go, sharing the evaluations of f."""
+
+    def unpull(
+        self, f: Field, t: float, dt: float, state: State, bar: State, params: Params
+    ) -> tuple[State, State, Params]:
+        """(state before, its cotangent, this step's share of the cotangent of `params`)."""
+
+
+@runtime_checkable
+class Staged(Stepper, Protocol):
+    """Can transpose itself one evaluation of f at a time."""
+
+    def pull(self, f: Field, t: float, dt: float, state: State, bar: State, params: Params) -> tuple[State, Params]:
+        """(cotangent of `state`, this step's share of the cotangent of `params`)."""
+
+
+class Verdict(NamedTuple):
+    """What a controller says of a trial step."""
+
+    accept: bool
+    dt: float  # to try next
+    memory: Any  # what the controller wants to see again; passed, never stored
+
+
+class Controller(Protocol):
+    """Step sizes."""
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Why this controller cannot drive `stepper`, or None."""
+
+    def mesh(self, ts: tuple[float, ...]) -> Mesh | None:
+        """All steps through `ts`, where they are known before walking; None where they are searched."""
+
+    def first(self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State) -> tuple[float, Any]:
+        """(first trial step, fresh memory)."""
+
+    def judge(self, dt: float, before: State, step: Step, order: int, memory: Any) -> Verdict:
+        """Accept or reject the trial step `dt` from `before`."""
+
+
+class Recall(Protocol):
+    """How the backward sweep gets back the state before each step."""
+
+    needs: type
+
+    def keep(self, memo: dict[int, State], index: int, state: State, total: int | None) -> None:
+        """See the state before step `index`; `total` is the number of steps if known already."""
+
+    def rewind(
+        self, memo: dict[int, State], f: Field, stepper: Stepper, mesh: Mesh, last: State
+    ) -> Iterator[State]:
+        """States before each step, newest first. May be called again after it was exhausted."""
+
+
+class Trace(Protocol):
+    """An observer of one solve; every method may be left to do nothing."""
+
+    def went(self, mesh: Mesh, rejected: int) -> None:
+        """The forward walk is over."""
+
+    def returned(self, steps: int, rejected: int) -> None:
+        """A backward solve of its own took this many steps."""
+
+    def saw(self, t: float, y: Tensor) -> None:
+        """The solution at the start of the walk and after each accepted step."""
+
+    def recalled(self, t: float, y: Tensor) -> None:
+        """The state that the backward pass used at `t`, before any reset to a stored value."""
+
+
+class Gradient(Protocol):
+    """How dL/dy0 and dL/dθ are got."""
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Why this gradient cannot be taken through `stepper`, or None."""
+
+    def solve(
+        self,
+        f: Field,
+        params: Params,
+        y0: Tensor,
+        ts: tuple[float, ...],
+        stepper: Stepper,
+        control: Controller,
+        trace: Trace | None = None,
+    ) -> Tensor:
+        """The solution at `ts`, shape (len(ts), *y0.shape), differentiable in `y0` and `params`."""
+
+
+class Trial(Protocol):
+    """What the stopwatch holds: one bound solve, native or a peer's."""
+
+    def forward(self) -> None:
+        """Solve, with what the gradient needs kept; the loss is taken."""
+
+    def backward(self) -> None:
+        """The gradient of the last forward; frees what was kept."""
+
+    def sync(self) -> None:
+        """Wait until the device is idle."""
