@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
@@ -67,7 +67,11 @@ class SolveError(OdebenchError):
 
 
 class Divergence(SolveError):
-    """The solution, an error estimate or a gradient is not finite."""
+    """The solution, an error estimate or a gradient is not finite; `metrics` holds what was measured all the same."""
+
+    def __init__(self, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.metrics = dict(metrics or {})
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odebench.autodiff import tape
 from odebench.controllers import Adaptive, Replay, rms
+from odebench.errors import SolveError
 from odebench.integrate import walk
 from odebench.types import Controller, Field, Mesh, Params, State, Step, Stepper, Tick, Trace, Verdict
 
@@ -60,7 +61,10 @@ class _Backsolve(torch.autograd.Function):
             span = (ts[i], ts[i - 1])
             backwards = _backwards(control, ctx.mesh, span, augmented)
             watch = None if trace is None else _Returning(trace, augmented)
-            seen = walk(augmented, stepper, backwards, span, stepper.init(augmented, span[0], x), trace=watch)
+            try:
+                seen = walk(augmented, stepper, backwards, span, stepper.init(augmented, span[0], x), trace=watch)
+            except SolveError as error:
+                raise type(error)(f"on the way back: {error}") from error
             _, a, params_bar = augmented.split(seen.ys[-1])
             steps, rejected = steps + len(seen.mesh), rejected + seen.rejected
         if trace is not None:

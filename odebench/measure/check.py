@@ -1,0 +1,126 @@
+"""Accuracy: the solution and the gradient against the truth, the gradient against backpropagation through the same
+steps, and the reverse trajectory against the forward one. All norms in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from odebench.controllers import Replay
+from odebench.errors import Divergence
+from odebench.gradients import Direct
+from odebench.measure.trial import NativeTrial
+from odebench.truth import Truth, load_truth
+from odebench.types import Mesh
+
+
+@dataclass
+class Trajectory:
+    """A `Trace` that compares the states a backward pass used with those of the forward walk.
+
+    Times are matched to 1e-10 of the span: a node reached from both sides may differ in its last bit.
+    """
+
+    ts: tuple[float, ...]
+    everywhere: bool  # compare at all nodes of the mesh; else at the saved times only
+    seen: dict[int, Tensor] = field(default_factory=dict)
+    largest: float = 0.0
+    worst: float = 0.0
+
+    def saw(self, t: float, y: Tensor) -> None:
+        key = self._key(t)
+        if key is not None:
+            self.seen[key] = y.detach()
+            self.largest = max(self.largest, _norm(y))
+
+    def recalled(self, t: float, y: Tensor) -> None:
+        key = self._key(t)
+        if key is not None and key in self.seen:
+            gap = _norm(y.detach() - self.seen[key])
+            self.worst = max(self.worst, gap) if isfinite(gap) else inf
+
+    def went(self, mesh: Mesh, rejected: int) -> None: ...
+
+    def returned(self, steps: int, rejected: int) -> None: ...
+
+    @property
+    def reverse_error(self) -> float:
+        """max ‖ŷ − y‖ / max ‖y‖ over the compared times; 0 where every state was stored or recomputed."""
+        return _ratio(self.worst, self.largest)
+
+    def _key(self, t: float) -> int | None:
+        t0, t1 = self.ts[0], self.ts[-1]
+        key = round((t - t0) / (t1 - t0) * 1e10)
+        if self.everywhere or any(abs(t - saved) <= 1e-10 * abs(t1 - t0) for saved in self.ts):
+            return key
+        return None
+
+
+def check(trial: NativeTrial, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+    """(error columns of a record, the gradient). Without a truth the columns that need one are left out.
+
+    Raises:
+        Divergence: the solution or the gradient is not finite; its `metrics` holds what was found.
+    """
+    trajectory = Trajectory(trial.bound.ts, trial.control.mesh(trial.bound.ts) is not None)
+    watched = trial.observed(trace=trajectory)
+    watched.clear()
+    watched.forward()
+    assert watched.ys is not None
+    y1 = watched.ys[-1].detach().to("cpu", torch.float64).reshape(-1)
+    finite = bool(torch.isfinite(watched.ys).all())
+    watched.backward()
+    got = watched.gradients()
+    watched.clear()
+    metrics = {"reverse_error": trajectory.reverse_error}
+    if truth is not None:
+        metrics |= _against(load_truth(truth), y1, got)
+    if not finite or not all(bool(torch.isfinite(g).all()) for g in got):
+        raise Divergence(f"the {'gradient' if finite else 'solution'} is not finite", metrics)
+    return metrics, torch.cat(got)
+
+
+def check_discrete(trial: NativeTrial, mesh: Mesh, got: Tensor) -> float:
+    """The gradient `got` against backpropagation through the very same steps."""
+    reference = trial.replayed(Direct(), Replay(mesh))
+    reference.clear()
+    reference.forward()
+    reference.backward()
+    found = torch.cat(reference.gradients())
+    reference.clear()
+    return relative(got, found)
+
+
+def relative(got: Tensor, reference: Tensor) -> float:
+    """‖got − reference‖₂ / ‖reference‖₂; 0 where both are 0, inf where only the reference is."""
+    return _ratio(_norm(got - reference), _norm(reference))
+
+
+def _against(truth: Truth, y1: Tensor, got: tuple[Tensor, Tensor]) -> dict[str, float]:
+    solution, y0_bar, params_bar = (
+        torch.as_tensor(each, dtype=torch.float64).reshape(-1)
+        for each in (truth.y1, truth.gradient_y0, truth.gradient_parameters)
+    )
+    metrics = {
+        "solution_error": relative(y1, solution),
+        "gradient_error": relative(torch.cat(got), torch.cat([y0_bar, params_bar])),
+        "gradient_error_y0": relative(got[0], y0_bar),
+    }
+    if params_bar.numel():
+        metrics["gradient_error_parameters"] = relative(got[1], params_bar)
+    return metrics
+
+
+def _norm(x: Tensor) -> float:
+    return float(torch.linalg.vector_norm(x.detach().to(torch.float64)))
+
+
+def _ratio(gap: float, size: float) -> float:
+    if gap == 0:
+        return 0.0
+    return gap / size if size else inf

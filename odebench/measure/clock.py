@@ -1,0 +1,122 @@
+"""Wall time in paired rounds. Nothing is counted, weighed or checked in these passes."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from odebench.measure.bare import BareLoop
+from odebench.measure.trial import NativeTrial
+
+Clock = Callable[[], float]
+
+# `warmup: auto` repeats the solve until it has run this long, or this often; on a GPU at least this often.
+_WARM_SECONDS = 0.2
+_WARM_RUNS = 3
+
+
+@dataclass
+class Rounds:
+    """Raw samples in seconds, one of each per round."""
+
+    forward: list[float] = field(default_factory=list)
+    backward: list[float] = field(default_factory=list)
+    forward_plain: list[float] = field(default_factory=list)  # the forward pass without a graph
+    bare_forward: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)  # of this process, over forward and backward
+
+    def samples(self) -> dict[str, list[float]]:
+        """As they are stored in a record."""
+        return dict(vars(self))
+
+
+def first_call(trial: NativeTrial, clock: Clock = time.perf_counter) -> float:
+    """The first solve and gradient in this process, with all that happens only once."""
+    trial.clear()
+    start = clock()
+    trial.forward()
+    trial.backward()
+    trial.sync()
+    return clock() - start
+
+
+def warm_up(trial: NativeTrial, runs: int | str, clock: Clock = time.perf_counter) -> int:
+    """Run untimed; the number of runs."""
+    start, done, least = clock(), 0, _WARM_RUNS if trial.bound.y0.is_cuda else 1
+    while True:
+        enough = done >= least and (done >= _WARM_RUNS or clock() - start >= _WARM_SECONDS)
+        if enough if runs == "auto" else done >= int(runs):
+            return done
+        trial.clear()
+        trial.forward()
+        trial.backward()
+        trial.sync()
+        done += 1
+
+
+def time_rounds(
+    trial: NativeTrial, bare: BareLoop, repeats: int, deadline: float, clock: Clock = time.perf_counter
+) -> Rounds:
+    """`repeats` rounds, each of them solve, bare loop, solve without a graph, bare loop without a graph.
+
+    What is compared is alternated, since neither more samples nor minima cure a machine that drifts. Stops early, after
+    one round at least, where the next round would end after `deadline` (of `clock`).
+    """
+    rounds, longest = Rounds(), 0.0
+    with _no_garbage_collection():
+        for _ in range(repeats):
+            start = clock()
+            if rounds.forward and start + 1.5 * longest > deadline:
+                break
+            _round(trial, bare, rounds, clock)
+            longest = max(longest, clock() - start)
+    trial.clear()
+    return rounds
+
+
+def _round(trial: NativeTrial, bare: BareLoop, rounds: Rounds, clock: Clock) -> None:
+    trial.clear()
+    trial.sync()
+    cpu = time.process_time()
+    start = clock()
+    trial.forward()
+    trial.sync()
+    middle = clock()
+    trial.backward()
+    trial.sync()
+    end = clock()
+    rounds.cpu_seconds.append(time.process_time() - cpu)
+    rounds.forward.append(middle - start)
+    rounds.backward.append(end - middle)
+    trial.clear()
+    rounds.bare.append(_timed(bare.both, trial.sync, clock))
+    with torch.no_grad():
+        rounds.forward_plain.append(_timed(trial.forward, trial.sync, clock))
+        trial.clear()
+        rounds.bare_forward.append(_timed(bare.forward, trial.sync, clock))
+
+
+def _timed(run: Callable[[], None], sync: Callable[[], None], clock: Clock) -> float:
+    sync()
+    start = clock()
+    run()
+    sync()
+    return clock() - start
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A collection inside a sample would be charged to whatever happens to run."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

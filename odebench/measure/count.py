@@ -1,0 +1,88 @@
+"""Exact counts: evaluations of f and cotangents passed through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from odebench.measure.trial import NativeTrial
+from odebench.types import Mesh
+
+
+@dataclass
+class CountedField:
+    """f, counting its calls and, by a hook on what it returns, the cotangents that come back through them.
+
+    A hook on the output counts once per backward pass through the call, also where autograd is entered anew inside a
+    backward pass; a wrapper function of autograd's would count the same and change the graph that is counted.
+    """
+
+    f: Callable[[Tensor, Tensor], Tensor]
+    calls: int = 0
+    cotangents: int = 0
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        self.calls += 1
+        out = self.f(t, y)
+        if out.requires_grad:
+            out.register_hook(self._count)
+        return out
+
+    def _count(self, bar: Tensor) -> None:
+        self.cotangents += 1
+
+
+@dataclass
+class StepLog:
+    """A `Trace` of steps alone."""
+
+    mesh: Mesh = ()
+    rejected: int = 0
+    back: tuple[int, int] | None = None  # accepted and rejected steps of a backward solve
+
+    def went(self, mesh: Mesh, rejected: int) -> None:
+        self.mesh, self.rejected = mesh, rejected
+
+    def returned(self, steps: int, rejected: int) -> None:
+        self.back = (steps, rejected)
+
+    def saw(self, t: float, y: Tensor) -> None: ...
+
+    def recalled(self, t: float, y: Tensor) -> None: ...
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one solve and its gradient did; the mesh is that of the forward walk."""
+
+    nfe_forward: int
+    nfe_backward: int
+    vjp_backward: int
+    log: StepLog
+
+    def metrics(self) -> dict[str, int]:
+        """The columns of a record."""
+        back = {} if self.log.back is None else dict(zip(("steps_backward", "rejected_backward"), self.log.back, strict=True))
+        return {
+            "steps": len(self.log.mesh),
+            "rejected": self.log.rejected,
+            **back,
+            "nfe_forward": self.nfe_forward,
+            "nfe_backward": self.nfe_backward,
+            "vjp_backward": self.vjp_backward,
+            "work": self.nfe_forward + self.nfe_backward + 2 * self.vjp_backward,
+        }
+
+
+def count(trial: NativeTrial) -> Counts:
+    """Run the trial once with counters in f; they are in no other pass."""
+    counted, log = CountedField(trial.f), StepLog()
+    watched = trial.observed(counted, log)
+    watched.clear()
+    watched.forward()
+    forward = counted.calls
+    watched.backward()
+    watched.clear()
+    return Counts(forward, counted.calls - forward, counted.cotangents, log)
