@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odebench import registry
-from odebench.controllers import Adaptive, Fixed, Replay
+from odebench.controllers import Replay
 from odebench.errors import Refusal, UsageError, did_you_mean
 from odebench.integrate import timed
 from odebench.spec import Spec
@@ -83,7 +83,7 @@ def _odeint_of_tuple(f: Callable[..., Any], y0: tuple[Tensor, ...], t: Tensor, *
 
     def parts(x: Tensor) -> tuple[Tensor, ...]:
         lead = x.shape[:-1]
-        return tuple(p.reshape(*lead, *s) for p, s in zip(x.split(sizes, dim=-1), shapes, strict=True))
+        return tuple(p.reshape((*lead, *s)) for p, s in zip(x.split(sizes, dim=-1), shapes, strict=True))
 
     def flat(t: Tensor, x: Tensor) -> Tensor:
         return torch.cat([part.reshape(-1) for part in f(t, parts(x))])
@@ -126,11 +126,12 @@ def _control(
         if name not in _ADAPTIVE_OPTIONS:
             raise UsageError(f"no option {name!r}{did_you_mean(name, [*_ADAPTIVE_OPTIONS, 'step_size'])}")
     if step_size is not None:
-        return Fixed(dt=float(step_size))
+        return registry.steppings.build(Spec.of("fixed", {"dt": float(step_size)}))  # type: ignore[no-any-return]
     if stepper.error_order is None:
         return Replay(tuple(Tick(a, b - a, True) for a, b in pairwise(ts)))
     given = {_ADAPTIVE_OPTIONS[name]: value for name, value in options.items() if value is not None}
-    return Adaptive(rtol=float(rtol), atol=float(atol), **given)
+    given |= {"rtol": float(rtol), "atol": float(atol)}
+    return registry.steppings.build(Spec.of("adaptive", given))  # type: ignore[no-any-return]
 
 
 def _params(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: Any) -> tuple[Tensor, ...]:

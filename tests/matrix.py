@@ -1,0 +1,70 @@
+"""The solver × gradient matrix that several tests walk through, and a small field to walk it on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odebench import registry
+from odebench.integrate import timed
+from odebench.measure.count import CountedField, StepLog
+from odebench.problems import Bound, bind
+from odebench.spec import Spec
+from odebench.types import Controller, Gradient, Stepper
+
+registry.load_builtins()
+
+SOLVERS = [
+    *(Spec(name) for name in ("euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "rk38", "dopri5", "tsit5", "dopri8")),
+    Spec("alf"),
+    Spec("reversible_heun"),
+    *(Spec.of("coupled", {"base": base}) for base in ("euler", "midpoint", "bosh3", "rk4", "dopri5")),
+]
+EXACT = [
+    Spec("direct"), Spec("aca"), Spec.of("recursive", {"checkpoints": 1}), Spec.of("recursive", {"checkpoints": 3}),
+    Spec("recursive"), Spec("reversible"), Spec("symplectic"),
+]  # fmt: skip
+FIXED = Spec.of("fixed", {"steps": 100})
+ADAPTIVE = Spec.of("adaptive", {"rtol": 1e-5, "atol": 1e-7})
+
+
+@dataclass
+class Solved:
+    """One solve with its gradient and its counts."""
+
+    ys: Tensor
+    gradient: Tensor
+    nfe_forward: int
+    nfe_backward: int
+    vjp_backward: int
+    log: StepLog
+
+
+def mlp(batch: int = 2, span: tuple[float, float] = (0.0, 10.0), saves: int = 1) -> Bound:
+    spec = Spec.of("mlp", {"dim": 5, "hidden": 11, "span": span, "saves": saves})
+    return bind(spec, batch=batch, seed=0, dtype="float64", device="cpu")
+
+
+def refusal(solver: Spec, gradient: Spec, stepping: Spec) -> str | None:
+    stepper = registry.solvers.build(solver)
+    said: str | None = registry.steppings.build(stepping).refusal(stepper)
+    return said or registry.gradients.build(gradient).refusal(stepper)
+
+
+def solve(bound: Bound, solver: Spec | Stepper, gradient: Spec | Gradient, stepping: Spec | Controller) -> Solved:
+    """Solve `bound` and take the gradient of its loss, everything counted."""
+    stepper = registry.solvers.build(solver) if isinstance(solver, Spec) else solver
+    how = registry.gradients.build(gradient) if isinstance(gradient, Spec) else gradient
+    control = registry.steppings.build(stepping) if isinstance(stepping, Spec) else stepping
+    f, log = CountedField(bound.f), StepLog()
+    ys = how.solve(timed(f, bound.y0), bound.params, bound.y0, bound.ts, stepper, control, log)
+    forward = f.calls
+    parts = torch.autograd.grad(bound.loss(ys), (bound.y0, *bound.params))
+    flat = torch.cat([part.reshape(-1) for part in parts])
+    return Solved(ys.detach(), flat, forward, f.calls - forward, f.cotangents, log)
+
+
+def relative(got: Tensor, reference: Tensor) -> float:
+    return float((got - reference).norm() / reference.norm())

@@ -1,0 +1,113 @@
+"""Evaluations of f and cotangents, against the closed formulas of the README."""
+
+from __future__ import annotations
+
+import pytest
+from matrix import ADAPTIVE, SOLVERS, mlp, refusal, solve
+
+from odebench import registry
+from odebench.controllers import Fixed
+from odebench.gradients import Recompute, Sweep
+from odebench.gradients.recall import advances, descent, reach, split
+from odebench.solvers import RungeKutta
+from odebench.spec import Spec
+
+N = 24
+
+
+def stages(solver: Spec) -> tuple[int, int]:
+    """(evaluations per step, evaluations at the start)."""
+    if solver.name in ("alf", "reversible_heun"):
+        return 1, 1
+    if solver.name == "coupled":
+        per_step, _ = stages(Spec.from_data(dict(solver.options)["base"]))
+        return 2 * per_step, 0
+    scheme = registry.solvers.build(solver)
+    assert isinstance(scheme, RungeKutta)
+    return scheme.tableau.stages, int(scheme.tableau.fsal)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=str)
+def test_forward_evaluations_are_stages_times_steps_and_one_start_slope(solver: Spec) -> None:
+    per_step, start = stages(solver)
+    assert solve(mlp(), solver, Spec("direct"), Fixed(steps=N)).nfe_forward == per_step * N + start
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=str)
+def test_backward_evaluations_follow_the_closed_formulas(solver: Spec) -> None:
+    per_step, start = stages(solver)
+    formulas = {
+        "direct": 0,
+        "aca": per_step * N + start,
+        "symplectic": (2 * per_step - 1) * N + start,
+        "reversible": per_step * N + start,
+        "adjoint": per_step * N + start,
+    }
+    if solver.name == "reversible_heun":
+        formulas["reversible"] = N + 2  # the newest slope is taped anew, and so is the start's
+    bound = mlp()
+    for gradient, expected in formulas.items():
+        if refusal(solver, Spec(gradient), Spec.of("fixed", {"steps": N})):
+            continue
+        got = solve(bound, solver, Spec(gradient), Fixed(steps=N))
+        assert got.nfe_backward == expected, gradient
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=str)
+def test_each_evaluation_on_the_gradient_path_carries_one_cotangent(solver: Spec) -> None:
+    per_step, start = stages(solver)
+    bound = mlp()
+    for gradient in ("aca", "symplectic", "reversible"):
+        if not refusal(solver, Spec(gradient), Spec.of("fixed", {"steps": N})):
+            assert solve(bound, solver, Spec(gradient), Fixed(steps=N)).vjp_backward == per_step * N + start, gradient
+
+
+def test_rejected_steps_and_the_first_step_probes_are_counted() -> None:
+    got = solve(mlp(), Spec("dopri5"), Spec("direct"), ADAPTIVE)
+    tried = len(got.log.mesh) + got.log.rejected
+    assert got.nfe_forward == 6 * tried + 1 + 1  # the start slope, and one probe beside it
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 3, 5, 8])
+def test_the_binomial_schedule_is_optimal(checkpoints: int) -> None:
+    size = 40
+    least = [[0] * (checkpoints + 1) for _ in range(size + 1)]
+    for n in range(2, size + 1):
+        least[n][1] = n * (n - 1) // 2
+        for c in range(2, checkpoints + 1):
+            least[n][c] = min(m + least[n - m][c - 1] + least[m][c] for m in range(1, n))
+    for n in range(1, size + 1):
+        assert advances(n, checkpoints) == least[n][checkpoints]
+        if checkpoints > 1 and n > 1:
+            m = split(n, checkpoints)
+            assert m + least[n - m][checkpoints - 1] + least[m][checkpoints] == least[n][checkpoints]
+
+
+@pytest.mark.parametrize("checkpoints", [1, 2, 3, 8, None])
+def test_recursive_recomputes_no_more_than_the_binomial_bound(checkpoints: int | None) -> None:
+    steps = 60
+    used = Recompute(checkpoints).count(steps)
+    got = solve(mlp(), Spec("rk4"), Sweep(Recompute(checkpoints)), Fixed(steps=steps))
+    reached = max(descent(steps, used), default=0)  # what the forward pass has advanced already
+    assert got.nfe_backward == 4 * (advances(steps, used) - reached) + 4 * steps
+
+
+def test_the_reach_of_checkpoints_is_binomial() -> None:
+    assert [reach(2, r) for r in range(4)] == [1, 3, 6, 10]
+    assert advances(1000, 44) == 1954
+    assert advances(100, 2) == 845
+
+
+def test_recursive_never_holds_more_states_than_its_checkpoints() -> None:
+    bound = mlp()
+    stepper = registry.solvers.build(Spec("rk4"))
+    held: list[int] = []
+
+    class Watched(Recompute):
+        def rewind(self, memo, f, stepper, mesh, last):  # type: ignore[no-untyped-def]
+            for state in super().rewind(memo, f, stepper, mesh, last):
+                held.append(len(memo))
+                yield state
+
+    solve(bound, stepper, Sweep(Watched(5)), Fixed(steps=50))
+    assert max(held) <= 5 and held[-1] == 1
