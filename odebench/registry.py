@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
 from odebench.spec import Spec
@@ -57,7 +57,7 @@ class Entry:
 
     @cached_property
     def _own(self) -> dict[str, Option]:
-        target = self.factory.__init__ if inspect.isclass(self.factory) else self.factory  # type: ignore[misc]
+        target = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
         try:
             hints = get_type_hints(target)
         except Exception:
@@ -82,13 +82,17 @@ class Entry:
             if option.required and option.name not in options:
                 raise OptionError(f"{self.kind} {self.name} must be given {option.name!r}")
         try:
-            return self.factory(**{name: self._read(name, value) for name, value in options.items() if name in self._own})
+            return self.factory(
+                **{name: self._read(name, value) for name, value in options.items() if name in self._own}
+            )
         except (TypeError, ValueError) as error:
             raise OptionError(f"{self.kind} {self.name}: {error}") from error
 
     def _read(self, name: str, value: Any) -> Any:
         # JSON and YAML write a nested bare name as a string.
-        return Spec(value) if isinstance(value, str) and self._own[name].type is Spec else value
+        wanted = self._own[name].type
+        nested = wanted is Spec or (Spec in get_args(wanted) and str not in get_args(wanted))
+        return Spec(value) if isinstance(value, str) and nested else value
 
 
 @dataclass

@@ -1,0 +1,193 @@
+"""Suites -> the cells to measure, and for each that cannot be the sentence that says why. Nothing is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from odebench.errors import SuiteError, UsageError
+from odebench.grammar import LISTS, plugins_of
+from odebench.record import AXES, Cell
+from odebench.registry import gradients, solvers, steppings
+from odebench.spec import Spec
+from odebench.suite import Suite, find_suite, load_suites
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell, to be measured if `refusal` is None."""
+
+    cell: Cell
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do. `excluded` counts the squares that `exclude` rules took out of the product."""
+
+    suites: tuple[Suite, ...]
+    cells: tuple[Planned, ...]
+    excluded: int = 0
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready; `from_data` reads it back."""
+        return {
+            "suites": [{"path": str(each.path), "where": each.where, "data": each.to_data()} for each in self.suites],
+            "cells": [[each.cell.to_data(), each.refusal] for each in self.cells],
+            "excluded": self.excluded,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Plan:
+        """Needs no registries, so it also reads plans that plugins were part of."""
+        return cls(
+            tuple(Suite.from_data(each["data"], Path(each["path"]), each["where"]) for each in data["suites"]),
+            tuple(Planned(Cell.from_data(cell), refusal) for cell, refusal in data["cells"]),
+            data["excluded"],
+        )
+
+
+def make_plan(suites: Sequence[Suite], cuda_devices: int) -> Plan:
+    """All squares of all suites, in the order problem, solver, gradient, stepping, device, dtype, batch, seed.
+
+    `auto` becomes `cuda` where there is a CUDA device, else `cpu`.
+
+    Raises:
+        SuiteError: two suites of one name have a cell in common.
+    """
+    planned: list[Planned] = []
+    seen: dict[tuple[str, str], Suite] = {}
+    clashes: dict[str, str] = {}
+    excluded = 0
+    for suite in suites:
+        refusals = _Refusals(suite, cuda_devices)
+        own: dict[tuple[str, str], Suite] = {}
+        for square in _squares(suite, cuda_devices):
+            if any(rule.matches(square) for rule in suite.exclude):
+                excluded += 1
+                continue
+            cell = Cell(suite.name, **square)
+            identity = (cell.suite, cell.key)
+            if identity in seen:
+                message = f"another suite of this run ({seen[identity].where}) has this name and the cell {cell.key}"
+                clashes.setdefault(suite.where, f"{suite.where}: name: {message}; rename one")
+            own[identity] = suite
+            planned.append(Planned(cell, refusals.of(cell)))
+        seen |= own
+    if clashes:
+        raise SuiteError(clashes.values())
+    return Plan(tuple(suites), tuple(planned), excluded)
+
+
+def _squares(suite: Suite, cuda_devices: int) -> Iterator[dict[str, Any]]:
+    here = "cuda" if cuda_devices > 0 else "cpu"
+    # [cpu, auto] is one device where there is no other.
+    devices = tuple(dict.fromkeys(here if each == "auto" else each for each in suite.devices))
+    axes = [devices if axis == "device" else getattr(suite, LISTS[axis]) for axis in AXES]
+    for values in product(*axes):
+        yield dict(zip(AXES, values, strict=True))
+
+
+class _Refusals:
+    """Answers of solvers, gradients and steppings, asked once per pair."""
+
+    def __init__(self, suite: Suite, cuda_devices: int) -> None:
+        self.suite = suite
+        self.cuda_devices = cuda_devices
+        self.built: dict[tuple[str, Spec], Any] = {}
+        self.answers: dict[tuple[str, Spec, Spec], str | None] = {}
+
+    def of(self, cell: Cell) -> str | None:
+        """Why the cell cannot be measured, or None; the first reason of several, those of the mathematics first."""
+        return (
+            self._pair("stepping", cell.stepping, cell.solver)
+            or self._mali(cell)
+            or self._pair("gradient", cell.gradient, cell.solver)
+            or self._misfit(cell)
+            or self._device(cell.device)
+        )
+
+    def _build(self, kind: str, spec: Spec) -> Any:
+        if (kind, spec) not in self.built:
+            registry = {"solver": solvers, "gradient": gradients, "stepping": steppings}[kind]
+            self.built[kind, spec] = registry.build(spec)
+        return self.built[kind, spec]
+
+    def _pair(self, kind: str, spec: Spec, solver: Spec) -> str | None:
+        pair = (kind, spec, solver)
+        if pair not in self.answers:
+            try:
+                said = self._build(kind, spec).refusal(self._build("solver", solver))
+            except Exception as error:
+                raise UsageError(
+                    f"suite {self.suite.name}: {kind} {spec} cannot say whether it goes with solver {solver}: "
+                    f"{type(error).__name__}: {' '.join(str(error).split())}"
+                ) from error
+            self.answers[pair] = _named(said, solver)
+        return self.answers[pair]
+
+    def _mali(self, cell: Cell) -> str | None:
+        if not self.suite.mali or cell.gradient.name != "reversible" or cell.solver.name == "alf":
+            return None
+        return f"mali is the reversible gradient of alf, and {cell.solver} is not alf; ask for `reversible`"
+
+    def _misfit(self, cell: Cell) -> str | None:
+        misfit = getattr(self._build("stepping", cell.stepping), "misfit", None)
+        saves = dict(cell.problem.options).get("saves", 1)
+        answer: str | None = misfit(saves) if misfit else None
+        return answer
+
+    def _device(self, device: str) -> str | None:
+        if not device.startswith("cuda"):
+            return None
+        if self.cuda_devices == 0:
+            return f"no CUDA device here, so {device} cannot be measured; use cpu or auto"
+        index = int(device.partition(":")[2] or 0)
+        if index < self.cuda_devices:
+            return None
+        return f"there is no {device} here: the {self.cuda_devices} CUDA device(s) count from cuda:0"
+
+
+def _named(said: str | None, solver: Spec) -> str | None:
+    """An answer with the solver's name in it: who answers does not know it, and says "it estimates no error, so …"."""
+    for pronoun, name in (("it ", f"{solver} "), ("its ", f"{solver}'s ")):
+        if said and said.startswith(pronoun):
+            return name + said.removeprefix(pronoun)
+    return said or None
+
+
+def needs_isolation(request: Mapping[str, Any]) -> bool:
+    """Whether `prepare` would import a plugin, which may hang or crash and so belongs into a worker. Runs nothing."""
+    from odebench.yaml_source import read_documents
+
+    if request.get("plugins"):
+        return True
+    for each in request.get("suites", ()):
+        try:
+            if any(plugins_of(document.data) for document in read_documents(find_suite(each))):
+                return True
+        except UsageError:
+            continue  # `prepare` reads it just as little, and says why
+    return False
+
+
+def prepare(request: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON in, JSON out: {"suites", "plugins", "overrides", "cuda_devices"} -> {"plan": …} or {"findings": [lines]}.
+
+    `suites` are paths or names; `overrides` are those of `load_suites`; all but `suites` may be left out.
+    """
+    try:
+        suites = load_suites(request["suites"], request.get("overrides"), request.get("plugins") or ())
+        return {"plan": make_plan(suites, request.get("cuda_devices", 0)).to_data()}
+    except SuiteError as error:
+        return {"findings": list(error.findings)}
+    except UsageError as error:
+        return {"findings": [str(error)]}
+
+
+def refused(plan: Plan) -> Iterable[Planned]:
+    """The cells that will not be measured."""
+    return (each for each in plan.cells if each.refusal is not None)
