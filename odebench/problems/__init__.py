@@ -1,0 +1,20 @@
+"""Initial-value problems: analytic, classical and neural. Importing this registers them, and needs no torch."""
+
+from odebench.problems import analytic, arenstorf, classical, neural
+from odebench.problems.binding import Bound, Posed, bind, check_problem, initial_rows, pose
+from odebench.problems.problem import ModuleProblem, Problem
+
+__all__ = [
+    "Bound",
+    "ModuleProblem",
+    "Posed",
+    "Problem",
+    "analytic",
+    "arenstorf",
+    "bind",
+    "check_problem",
+    "classical",
+    "initial_rows",
+    "neural",
+    "pose",
+]

@@ -1,0 +1,116 @@
+"""Neural fields with seeded weights: what a Neural ODE integrates, without the training around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+from odebench.problems.problem import PARAMETERS, START, generator
+from odebench.registry import problem
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from odebench.problems.problem import Array
+
+Activation = Literal["tanh", "relu", "softplus", "elu", "gelu", "silu", "sigmoid"]
+CHEN = "Chen, Rubanova, Bettencourt & Duvenaud, Neural Ordinary Differential Equations, NeurIPS 2018"
+
+
+@problem(reference=CHEN)
+@dataclass(frozen=True)
+class Mlp:
+    """y' = Linear(act(… act(Linear(y)))): dim -> hidden (depth times, an activation after each) -> dim; t is not fed.
+
+    Weights and biases uniform within ±1/√fan_in; row 0 of the start is standard normal.
+    """
+
+    default_span: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    dim: int = 2
+    hidden: int = 32
+    depth: int = 1
+    activation: Activation = "tanh"
+
+    def __post_init__(self) -> None:
+        _positive(dim=self.dim, hidden=self.hidden, depth=self.depth)
+        _known(self.activation)
+
+    def parameters(self, seed: int) -> dict[str, Array]:
+        draw, theta = generator(seed, PARAMETERS), {}
+        widths = (self.dim, *(self.hidden,) * self.depth, self.dim)
+        for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
+            theta[f"weight_{index}"] = _uniform(draw, fan_in, (fan_out, fan_in))
+            theta[f"bias_{index}"] = _uniform(draw, fan_in, (fan_out,))
+        return theta
+
+    def start(self, seed: int) -> Array:
+        return generator(seed, START).standard_normal(self.dim)
+
+    def field(self, xp: Any, t: Any, y: Any, theta: tuple[Any, ...]) -> Any:
+        linear, activation = xp.linear, getattr(xp, self.activation)
+        y = linear(y, theta[0], theta[1])
+        for at in range(2, len(theta), 2):
+            y = linear(activation(y), theta[at], theta[at + 1])
+        return y
+
+
+@problem(reference=f"{CHEN}, section 3")
+@dataclass(frozen=True)
+class Conv:
+    """y' = conv(act(… act(conv(y)))) on images (channels, size, size): channels -> hidden (depth times) -> channels.
+
+    Zero padding keeps the size; weights and biases uniform within ±1/√fan_in; row 0 of the start is standard normal.
+    """
+
+    default_span: ClassVar[tuple[float, float]] = (0.0, 1.0)
+
+    channels: int = 4
+    hidden: int = 8
+    size: int = 8
+    kernel: int = 3
+    depth: int = 1
+    activation: Activation = "tanh"
+
+    def __post_init__(self) -> None:
+        _positive(channels=self.channels, hidden=self.hidden, size=self.size, kernel=self.kernel, depth=self.depth)
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, so that padding can keep the size; got {self.kernel}")
+        _known(self.activation)
+
+    def parameters(self, seed: int) -> dict[str, Array]:
+        draw, theta = generator(seed, PARAMETERS), {}
+        widths = (self.channels, *(self.hidden,) * self.depth, self.channels)
+        for index, (before, after) in enumerate(pairwise(widths)):
+            fan_in = before * self.kernel**2
+            theta[f"weight_{index}"] = _uniform(draw, fan_in, (after, before, self.kernel, self.kernel))
+            theta[f"bias_{index}"] = _uniform(draw, fan_in, (after,))
+        return theta
+
+    def start(self, seed: int) -> Array:
+        return generator(seed, START).standard_normal((self.channels, self.size, self.size))
+
+    def field(self, xp: Any, t: Any, y: Any, theta: tuple[Any, ...]) -> Any:
+        conv, activation = xp.conv2d, getattr(xp, self.activation)
+        y = conv(y, theta[0], theta[1])
+        for at in range(2, len(theta), 2):
+            y = conv(activation(y), theta[at], theta[at + 1])
+        return y
+
+
+def _uniform(draw: np.random.Generator, fan_in: int, shape: tuple[int, ...]) -> Array:
+    bound = 1.0 / math.sqrt(fan_in)
+    return draw.uniform(-bound, bound, shape)
+
+
+def _positive(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+
+
+def _known(activation: str) -> None:
+    if activation not in get_args(Activation):
+        raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}; got {activation!r}")
