@@ -100,7 +100,8 @@ def rms(x: Tensor) -> Tensor:
     """Root of the mean square over all entries, a 0-dim tensor."""
     import torch
 
-    return torch.linalg.vector_norm(x) / x.numel() ** 0.5
+    size: Tensor = torch.linalg.vector_norm(x)
+    return size.div(x.numel() ** 0.5)
 
 
 # Exponents on the last three scaled errors, newest first, each divided by the error's order. PI is Gustafsson's PI.3.4;
@@ -147,7 +148,9 @@ class Adaptive:
     def refusal(self, stepper: Stepper) -> str | None:
         """A scheme without an error estimate cannot be driven."""
         if stepper.error_order is None:
-            return "it estimates no error, so `adaptive` cannot drive it; use `fixed`, or a scheme with an embedded pair"
+            return (
+                "it estimates no error, so `adaptive` cannot drive it; use `fixed`, or a scheme with an embedded pair"
+            )
         return None
 
     def mesh(self, ts: tuple[float, ...]) -> None:

@@ -96,7 +96,8 @@ def _search(
     order = stepper.error_order
     assert order is not None, "the planner refuses a stepper without an estimate"
     dt, memory = control.first(f, stepper, ts, state)
-    ys, mesh, rejected = [state[0]], [], 0
+    ys, rejected = [state[0]], 0
+    mesh: list[Tick] = []
     t, smallest = ts[0], 1e-14 * max(abs(ts[0]), abs(ts[-1]), abs(ts[-1] - ts[0]))
     limit = getattr(control, "max_steps", None)
     for _, target in pairwise(ts):

@@ -57,8 +57,9 @@ class Cell:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Cell:
-        specs = {axis: Spec.from_data(data[axis]) for axis in AXES[:4]}
-        return cls(data["suite"], **specs, **{axis: data[axis] for axis in AXES[4:]})
+        problem, solver, gradient, stepping = (Spec.from_data(data[axis]) for axis in AXES[:4])
+        device, dtype, batch, seed = (data[axis] for axis in AXES[4:])
+        return cls(data["suite"], problem, solver, gradient, stepping, device, dtype, batch, seed)
 
 
 @dataclass(frozen=True)

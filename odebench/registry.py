@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints, overload
 
 from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
 from odebench.spec import Spec
@@ -128,6 +128,12 @@ class Registry:
         """The object that `spec` names, with its options."""
         return self.get(spec.name).build(dict(spec.options))
 
+    @overload
+    def register(self, name: T) -> T: ...
+    @overload
+    def register(
+        self, name: str | None = None, *, aliases: tuple[str, ...] = (), reference: str = ""
+    ) -> Callable[[T], T]: ...
     def register(self, name: Any = None, *, aliases: tuple[str, ...] = (), reference: str = "") -> Any:
         """A decorator, with or without arguments: `@solver`, `@solver("my_scheme", reference="…")`.
 
@@ -162,7 +168,7 @@ steppings = Registry("stepping")
 metrics = Registry("metric")
 registries = {each.kind: each for each in (problems, solvers, gradients, steppings, metrics)}
 
-problem, solver, gradient, metric = (each.register for each in (problems, solvers, gradients, metrics))
+problem, solver, gradient, metric = problems.register, solvers.register, gradients.register, metrics.register
 
 
 def load_builtins() -> None:
@@ -189,7 +195,8 @@ def load_plugin(where: str) -> None:
             if name in sys.modules:
                 return
             spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None and spec.loader is not None
+            assert spec is not None
+            assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module
             try:

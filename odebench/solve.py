@@ -83,7 +83,7 @@ def _odeint_of_tuple(f: Callable[..., Any], y0: tuple[Tensor, ...], t: Tensor, *
 
     def parts(x: Tensor) -> tuple[Tensor, ...]:
         lead = x.shape[:-1]
-        return tuple(p.reshape((*lead, *s)) for p, s in zip(x.split(sizes, dim=-1), shapes, strict=True))
+        return tuple(p.reshape((*lead, *s)) for p, s in zip(torch.split(x, sizes, dim=-1), shapes, strict=True))
 
     def flat(t: Tensor, x: Tensor) -> Tensor:
         return torch.cat([part.reshape(-1) for part in f(t, parts(x))])
@@ -118,9 +118,7 @@ def _pair(method: Spec, gradient: Spec) -> tuple[Stepper, Any]:
     return registry.solvers.build(method), registry.gradients.build(gradient)
 
 
-def _control(
-    stepper: Stepper, ts: tuple[float, ...], rtol: float, atol: float, options: dict[str, Any]
-) -> Controller:
+def _control(stepper: Stepper, ts: tuple[float, ...], rtol: float, atol: float, options: dict[str, Any]) -> Controller:
     step_size = options.pop("step_size", None)
     for name in options:
         if name not in _ADAPTIVE_OPTIONS:
@@ -143,7 +141,9 @@ def _params(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: An
     spec = Spec.from_data(gradient)
     if registry.gradients.get(spec.name).name == "direct":
         return ()
-    raise UsageError(f"f is no torch.nn.Module, so gradient {spec} needs params=(…), the tensors f depends on; () for none")
+    raise UsageError(
+        f"f is no torch.nn.Module, so gradient {spec} needs params=(…), the tensors f depends on; () for none"
+    )
 
 
 def _shape_checked(f: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -155,7 +155,9 @@ def _shape_checked(f: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
         dy: Tensor = f(t, y)
         if not checked:
             if not isinstance(dy, Tensor) or dy.shape != y.shape:
-                raise UsageError(f"f must return a tensor shaped like y, {tuple(y.shape)}; got {getattr(dy, 'shape', type(dy))}")
+                raise UsageError(
+                    f"f must return a tensor shaped like y, {tuple(y.shape)}; got {getattr(dy, 'shape', type(dy))}"
+                )
             checked = True
         return dy
 

@@ -121,9 +121,7 @@ class Recall(Protocol):
     def keep(self, memo: dict[int, State], index: int, state: State, total: int | None) -> None:
         """See the state before step `index`; `total` is the number of steps if known already."""
 
-    def rewind(
-        self, memo: dict[int, State], f: Field, stepper: Stepper, mesh: Mesh, last: State
-    ) -> Iterator[State]:
+    def rewind(self, memo: dict[int, State], f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """States before each step, newest first. May be called again after it was exhausted."""
 
 

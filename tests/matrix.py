@@ -17,7 +17,10 @@ from odebench.types import Controller, Gradient, Stepper
 registry.load_builtins()
 
 SOLVERS = [
-    *(Spec(name) for name in ("euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "rk38", "dopri5", "tsit5", "dopri8")),
+    *(
+        Spec(name)
+        for name in ("euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "rk38", "dopri5", "tsit5", "dopri8")
+    ),
     Spec("alf"),
     Spec("reversible_heun"),
     *(Spec.of("coupled", {"base": base}) for base in ("euler", "midpoint", "bosh3", "rk4", "dopri5")),

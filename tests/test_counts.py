@@ -110,4 +110,5 @@ def test_recursive_never_holds_more_states_than_its_checkpoints() -> None:
                 yield state
 
     solve(bound, stepper, Sweep(Watched(5)), Fixed(steps=50))
-    assert max(held) <= 5 and held[-1] == 1
+    assert max(held) <= 5
+    assert held[-1] == 1

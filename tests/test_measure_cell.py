@@ -63,7 +63,8 @@ def test_a_cell_gives_every_figure_that_a_cpu_can_give(tmp_path: Path) -> None:
     elsewhere = {"steps_backward", "rejected_backward", "wall_ratio", "peak_requested_bytes"}
     assert set(METRICS) - set(found["metrics"]) == elsewhere
     assert len(found["samples"]["forward"]) == 6
-    assert len(found["mesh"]) == 21 and found["mesh"][-1] == 5.0
+    assert len(found["mesh"]) == 21
+    assert found["mesh"][-1] == 5.0
     assert found["settings"]["threads"] == 1
 
 
@@ -77,7 +78,8 @@ def test_figures_come_in_the_order_of_the_gauges_so_that_a_dying_cell_keeps_them
 
 def test_without_a_truth_only_what_needs_one_is_left_out() -> None:
     found = measured(cell("growth", "rk4", "aca"))["metrics"]
-    assert "gradient_error" not in found and "solution_error" not in found
+    assert "gradient_error" not in found
+    assert "solution_error" not in found
     assert found["gradient_error_discrete"] < 1e-15
     assert found["reverse_error"] == 0
 
@@ -100,7 +102,9 @@ def test_the_reverse_error_of_the_adjoint_is_that_of_solving_back() -> None:
 
 def test_a_reversible_scheme_loses_what_a_contracting_flow_contracts() -> None:
     lost = [
-        measured(cell({"linear_decay": {"rate": 1.0, "span": [0.0, span]}}, "alf", "reversible", {"fixed": {"dt": 0.01}}))
+        measured(
+            cell({"linear_decay": {"rate": 1.0, "span": [0.0, span]}}, "alf", "reversible", {"fixed": {"dt": 0.01}})
+        )
         for span in (1.0, 20.0)
     ]
     assert lost[0]["metrics"]["reverse_error"] < 1e-14 < lost[1]["metrics"]["reverse_error"]
@@ -121,7 +125,8 @@ def test_work_is_evaluations_and_twice_the_cotangents() -> None:
 
 def test_an_adaptive_adjoint_reports_the_steps_of_its_own_solve() -> None:
     found = measured(cell({"van_der_pol": {"span": [0.0, 2.0]}}, "dopri5", "adjoint", "adaptive"))["metrics"]
-    assert found["steps_backward"] > 0 and found["rejected_backward"] >= 0
+    assert found["steps_backward"] > 0
+    assert found["rejected_backward"] >= 0
     assert found["nfe_backward"] >= 6 * found["steps_backward"]
 
 
@@ -135,7 +140,8 @@ def test_a_solution_that_is_not_finite_is_a_divergence_with_its_figures_kept(tmp
 
 def test_a_step_limit_is_an_error_with_the_reason() -> None:
     found = measured(cell("growth", "heun", "direct", {"adaptive": {"rtol": 1e-12, "atol": 1e-12, "max_steps": 5}}))
-    assert isinstance(found["error"], SolveError) and "5 steps" in str(found["error"])
+    assert isinstance(found["error"], SolveError)
+    assert "5 steps" in str(found["error"])
 
 
 def test_too_short_a_timeout_times_fewer_repeats_and_says_so() -> None:
@@ -167,7 +173,9 @@ class SpyTrial:
 
 def test_each_round_alternates_solve_and_bare_loop() -> None:
     said: list[str] = []
-    bare = type("Bare", (), {"both": lambda self: said.append("bare"), "forward": lambda self: said.append("bare_forward")})()
+    bare = type(
+        "Bare", (), {"both": lambda self: said.append("bare"), "forward": lambda self: said.append("bare_forward")}
+    )()
     rounds = time_rounds(SpyTrial(said), bare, 3, 1e9, FakeClock())  # type: ignore[arg-type]
     round_ = ["forward", "backward", "bare", "forward", "bare_forward"]
     assert [each for each in said if each not in ("clear", "sync")] == round_ * 3
@@ -213,7 +221,8 @@ def test_counters_leave_the_solve_as_it_is() -> None:
     subject = build_trial(cell({"mlp": {"dim": 3}}, "reversible_heun", "reversible"))
     first, second = count(subject), count(subject)
     assert first.metrics() == second.metrics()
-    assert first.metrics()["nfe_backward"] == 22 and first.metrics()["vjp_backward"] == 21
+    assert first.metrics()["nfe_backward"] == 22
+    assert first.metrics()["vjp_backward"] == 21
 
 
 def test_the_interval_of_a_median_needs_six_samples() -> None:

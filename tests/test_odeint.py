@@ -46,7 +46,9 @@ def test_time_may_decrease() -> None:
     assert torch.allclose(back, exact(T).flip(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["euler", "rk4", "tsit5", "dopri8", {"alf": {"eta": 1.0}}, {"coupled": {"base": "rk4"}}])
+@pytest.mark.parametrize(
+    "method", ["euler", "rk4", "tsit5", "dopri8", {"alf": {"eta": 1.0}}, {"coupled": {"base": "rk4"}}]
+)
 def test_any_method_runs_at_fixed_steps(method: Any) -> None:
     got = odebench.odeint(rotate, START, T, method=method, options={"step_size": 0.001})
     assert torch.allclose(got, exact(T), atol=5e-3)

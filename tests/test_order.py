@@ -1,12 +1,13 @@
 """Observed order of every solver at fixed steps in float64.
 
-The least-squares slope of log error over log steps, over the errors between 1e-3 and 1e-11, at least four step sizes, on
-a problem chosen per solver: one on which the leading error term does not happen to vanish. `pytest -s` prints the table.
+The least-squares slope of log error over log steps, over the errors between 1e-3 and 1e-11, at least four step sizes,
+on a problem chosen per solver: one on which the leading error term does not happen to vanish. `pytest -s` prints the
+table.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from math import log
 from statistics import linear_regression
 
@@ -18,8 +19,8 @@ from odebench import registry
 from odebench.controllers import Fixed
 from odebench.integrate import timed, walk
 from odebench.problems import Bound, bind
-from odebench.truth import compute_truth
 from odebench.spec import Spec
+from odebench.truth import compute_truth
 
 registry.load_builtins()
 
@@ -57,7 +58,7 @@ CASES = [
 ]
 
 
-@lru_cache(maxsize=None)
+@cache
 def posed(problem: Spec) -> tuple[Bound, Tensor]:
     """(the problem, its solution at the end by the independent reference)."""
     bound = bind(problem, batch=1, seed=0, dtype="float64", device="cpu")

@@ -54,7 +54,9 @@ def test_damping_amplifies_rounding_by_its_law() -> None:
 
 def test_a_contracting_flow_costs_the_reverse_trajectory_what_it_contracts() -> None:
     # y' = -k y over T loses e^{kT}, whatever the scheme.
-    lost = [back_and_forth(Spec("alf"), Spec.of("linear_decay", {"rate": k, "span": (0.0, 1.0)}), 1000) for k in (5.0, 20.0)]
+    lost = [
+        back_and_forth(Spec("alf"), Spec.of("linear_decay", {"rate": k, "span": (0.0, 1.0)}), 1000) for k in (5.0, 20.0)
+    ]
     assert lost[0] < 1e-11
     assert 1e-10 < lost[1] < 1e-4
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 
 import pytest
 
@@ -16,7 +16,7 @@ TABLEAUS = {name: value for name, value in vars(tableaus).items() if isinstance(
 Tree = tuple["Tree", ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def trees(order: int) -> tuple[Tree, ...]:
     """All rooted trees with `order` nodes."""
     return tuple(sorted({tuple(sorted(forest)) for forest in forests(order - 1)}))
@@ -48,12 +48,15 @@ def weights(tree: Tree, a: list[list[Fraction]]) -> list[Fraction]:
     out = [Fraction(1)] * len(a)
     for branch in tree:
         inner = weights(branch, a)
-        out = [w * sum((x * y for x, y in zip(row, inner, strict=True)), Fraction(0)) for w, row in zip(out, a, strict=True)]
+        out = [
+            w * sum((x * y for x, y in zip(row, inner, strict=True)), Fraction(0))
+            for w, row in zip(out, a, strict=True)
+        ]
     return out
 
 
 def largest_defect(tableau: Tableau, b: tuple[float, ...], order: int) -> float:
-    """The worst violation of b·Φ(τ) = 1/γ(τ) over all trees up to `order`, in exact arithmetic on the float coefficients."""
+    """The worst violation of b·Φ(τ) = 1/γ(τ) over all trees up to `order`, in exact arithmetic on the floats."""
     stages = len(tableau.b)
     a = [[Fraction(x) for x in row] + [Fraction(0)] * (stages - len(row)) for row in tableau.a]
     worst = Fraction(0)
@@ -79,7 +82,8 @@ def test_a_tableau_meets_all_order_conditions_of_its_order_and_not_the_next(name
 @pytest.mark.parametrize("name", [name for name, tableau in TABLEAUS.items() if tableau.b_low])
 def test_the_embedded_weights_are_of_one_order_less_than_the_error_order(name: str) -> None:
     tableau = TABLEAUS[name]
-    assert tableau.b_low is not None and tableau.error_order is not None
+    assert tableau.b_low is not None
+    assert tableau.error_order is not None
     assert largest_defect(tableau, tableau.b_low, tableau.error_order - 1) < 5e-15
     assert largest_defect(tableau, tableau.b_low, tableau.error_order) > 1e-6
 

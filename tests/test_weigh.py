@@ -17,8 +17,8 @@ from odebench.spec import Spec
 
 registry.load_builtins()
 
-# Eight times Linear(256, 256) and tanh on a batch of 1024 in float32: saved tanh outputs, one gradient of an output, one
-# of a weight and one of a bias, and two scalars.
+# Eight times Linear(256, 256) and tanh on a batch of 1024 in float32: saved tanh outputs, one gradient of an output,
+# one of a weight and one of a bias, and two scalars.
 CHAIN_BYTES = 8 * 1024 * 256 * 4 + 1024 * 256 * 4 + 256 * 256 * 4 + 256 * 4 + 2 * 4
 
 CHAIN = """
@@ -46,9 +46,7 @@ def peak_of(sizes: list[int]) -> int:
 def trial(solver: Spec, gradient: Spec, steps: int, batch: int = 8) -> NativeTrial:
     problem = Spec.of("mlp", {"dim": 16, "hidden": 16, "span": (0.0, 1.0)})
     bound = bind(problem, batch=batch, seed=0, dtype="float64", device="cpu")
-    return NativeTrial.of(
-        bound, registry.solvers.build(solver), registry.gradients.build(gradient), Fixed(steps=steps)
-    )
+    return NativeTrial.of(bound, registry.solvers.build(solver), registry.gradients.build(gradient), Fixed(steps=steps))
 
 
 def weighed(solver: Spec, gradient: Spec, steps: int) -> dict[str, int]:
@@ -60,7 +58,8 @@ def weighed(solver: Spec, gradient: Spec, steps: int) -> dict[str, int]:
 
 def test_the_closed_form_chain_is_met_to_the_byte_in_five_fresh_processes() -> None:
     answers = {
-        subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=True).stdout for _ in range(5)
+        subprocess.run([sys.executable, "-c", CHAIN], capture_output=True, text=True, check=True).stdout
+        for _ in range(5)
     }
     assert answers == {f"{CHAIN_BYTES} 0\n"}
     assert CHAIN_BYTES == 9_700_360
@@ -146,7 +145,8 @@ def test_the_high_water_mark_of_a_child_is_its_own() -> None:
     code = "from odebench.measure.weigh import process_peak_bytes as p\nimport torch\nprint(p())"
     child = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     own = process_peak_bytes()
-    assert own is not None and own > 400 << 20
+    assert own is not None
+    assert own > 400 << 20
     assert child < own
     del block
 

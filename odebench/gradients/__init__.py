@@ -62,8 +62,8 @@ def recursive(checkpoints: int | None = None) -> Sweep:
 @gradient(
     "reversible",
     aliases=("mali",),
-    reference="J. Zhuang et al., MALI, ICLR 2021 (arXiv 2102.04668); P. Kidger et al., NeurIPS 2021 (arXiv 2105.13493); "
-    "S. McCallum, J. Foster (arXiv 2410.11648)",
+    reference="J. Zhuang et al., MALI, ICLR 2021 (arXiv 2102.04668); P. Kidger et al., NeurIPS 2021 "
+    "(arXiv 2105.13493); S. McCallum, J. Foster (arXiv 2410.11648)",
 )
 def reversible() -> Sweep:
     """Steps undone in closed form: exact to rounding, memory one step's graph. With alf this is MALI."""

@@ -97,7 +97,7 @@ class _Augmented:
 
     def shaped(self, flat: Tensor) -> tuple[Tensor, ...]:
         """p, parameter by parameter."""
-        parts = flat.split([p.numel() for p in self.params]) if self.params else ()
+        parts = torch.split(flat, [p.numel() for p in self.params]) if self.params else ()
         return tuple(part.view_as(p) for part, p in zip(parts, self.params, strict=True))
 
     def norm(self, x: Tensor) -> Tensor:

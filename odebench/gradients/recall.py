@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import comb, floor, sqrt
 from typing import TYPE_CHECKING, ClassVar
 
@@ -106,7 +106,7 @@ def reach(checkpoints: int, repeats: int) -> int:
     return comb(checkpoints + repeats, checkpoints) if repeats >= 0 else 0
 
 
-@lru_cache(maxsize=None)
+@cache
 def advances(steps: int, checkpoints: int) -> int:
     """The least number of untaped steps that reverse `steps` steps, the first pass included: r·n − C(c + r, r − 1)."""
     if steps <= 1:
@@ -117,7 +117,7 @@ def advances(steps: int, checkpoints: int) -> int:
     return repeats * steps - comb(checkpoints + repeats, repeats - 1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def split(steps: int, checkpoints: int) -> int:
     """How far to advance before the next checkpoint: some m that attains the optimum
     advances(n, c) = min over m of m + advances(n − m, c − 1) + advances(m, c), for c > 1 and n > 1.
@@ -135,7 +135,8 @@ def split(steps: int, checkpoints: int) -> int:
 @lru_cache(maxsize=64)
 def descent(steps: int, checkpoints: int) -> frozenset[int]:
     """Where the schedule's first pass puts its checkpoints, the start left out."""
-    at, places = 0, []
+    at = 0
+    places: list[int] = []
     while steps - at > 1 and len(places) + 1 < checkpoints:
         at += split(steps - at, checkpoints - len(places))
         places.append(at)

@@ -53,7 +53,9 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     samples = rounds.samples()
     send({"samples": samples, "metrics": time_metrics(samples), "settings": {"warmup_runs": runs}})
     if len(rounds.forward) < measure.repeats:
-        send({"notes": [f"timed {len(rounds.forward)} of {measure.repeats} repeats: more would not fit in the timeout"]})
+        send(
+            {"notes": [f"timed {len(rounds.forward)} of {measure.repeats} repeats: more would not fit in the timeout"]}
+        )
 
 
 def build_trial(cell: Cell) -> NativeTrial:

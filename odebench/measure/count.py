@@ -27,7 +27,7 @@ class CountedField:
         self.calls += 1
         out = self.f(t, y)
         if out.requires_grad:
-            out.register_hook(self._count)
+            out.register_hook(self._count)  # type: ignore[no-untyped-call]
         return out
 
     def _count(self, bar: Tensor) -> None:
@@ -64,7 +64,11 @@ class Counts:
 
     def metrics(self) -> dict[str, int]:
         """The columns of a record."""
-        back = {} if self.log.back is None else dict(zip(("steps_backward", "rejected_backward"), self.log.back, strict=True))
+        back = (
+            {}
+            if self.log.back is None
+            else dict(zip(("steps_backward", "rejected_backward"), self.log.back, strict=True))
+        )
         return {
             "steps": len(self.log.mesh),
             "rejected": self.log.rejected,

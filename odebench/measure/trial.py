@@ -30,9 +30,7 @@ class NativeTrial:
         """With the problem's own f and no observer: what is timed."""
         return cls(bound, stepper, gradient, control, bound.f)
 
-    def observed(
-        self, f: Callable[[Tensor, Tensor], Tensor] | None = None, trace: Trace | None = None
-    ) -> NativeTrial:
+    def observed(self, f: Callable[[Tensor, Tensor], Tensor] | None = None, trace: Trace | None = None) -> NativeTrial:
         """The same solve with f wrapped, or with an observer."""
         return NativeTrial(self.bound, self.stepper, self.gradient, self.control, f or self.f, trace)
 
@@ -44,9 +42,7 @@ class NativeTrial:
         """Solve; the solution at the saved times is in `ys`, shape (len(ts), batch, …)."""
         bound = self.bound
         field = timed(self.f, bound.y0)
-        self.ys = self.gradient.solve(
-            field, bound.params, bound.y0, bound.ts, self.stepper, self.control, self.trace
-        )
+        self.ys = self.gradient.solve(field, bound.params, bound.y0, bound.ts, self.stepper, self.control, self.trace)
 
     def backward(self) -> None:
         """Take the loss and its gradient, into `.grad` of y0 and the parameters; lets go of the solution."""

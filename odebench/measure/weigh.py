@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,20 +53,20 @@ def process_peak_bytes() -> int | None:
 def allocations(run: Callable[[], object]) -> list[int]:
     """Signed sizes, in bytes and in order, of all CPU tensor memory allocated and released while `run` runs."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # it prints to stderr otherwise
+    engine: Any = torch._C._autograd  # its stubs lack what is used here
     try:
-        from torch._C._autograd import _disable_profiler, _enable_profiler, _prepare_profiler
-        from torch._C._profiler import ProfilerActivity, ProfilerConfig, ProfilerState, RecordScope, _ExperimentalConfig
-
-        config = ProfilerConfig(ProfilerState.KINETO, False, True, False, False, False, _ExperimentalConfig())
-        _prepare_profiler(config, {ProfilerActivity.CPU})
+        kinds = torch._C._profiler
+        options = kinds._ExperimentalConfig()
+        config = kinds.ProfilerConfig(kinds.ProfilerState.KINETO, False, True, False, False, False, options)
+        engine._prepare_profiler(config, {kinds.ProfilerActivity.CPU})
         # Only user scopes: recording every operator costs 3 to 6 times the run and gigabytes; the sizes are the same.
-        _enable_profiler(config, {ProfilerActivity.CPU}, {RecordScope.USER_SCOPE})
-    except (ImportError, TypeError, AttributeError):
+        engine._enable_profiler(config, {kinds.ProfilerActivity.CPU}, {kinds.RecordScope.USER_SCOPE})
+    except (TypeError, AttributeError):
         return _allocations_by_public_profiler(run)
     try:
         run()
     finally:
-        result = _disable_profiler()
+        result = engine._disable_profiler()
     return [event.nbytes() for event in result.events() if event.name() == "[memory]"]
 
 
@@ -73,8 +74,8 @@ def _allocations_by_public_profiler(run: Callable[[], object]) -> list[int]:
     """The same by the public class, slower: for a torch whose private calls have changed."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         run()
-    assert profile.profiler is not None and profile.profiler.kineto_results is not None
-    return [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    inner: Any = profile.profiler
+    return [event.nbytes() for event in inner.kineto_results.events() if event.name() == "[memory]"]
 
 
 def _weigh_cpu(trial: NativeTrial) -> dict[str, int]:

@@ -20,9 +20,9 @@ _ROSTER: tuple[tuple[str, Tableau, str, str], ...] = (
     ("bosh3", tableaus.BOSH3, "Bogacki–Shampine 3(2), FSAL", "P. Bogacki, L. F. Shampine, Appl. Math. Lett. 2 (1989)"),
     ("rk4", tableaus.RK4, "The classic Runge–Kutta scheme", "W. Kutta, Z. Math. Phys. 46 (1901)"),
     ("rk38", tableaus.RK38, "Kutta's 3/8 rule (torchdiffeq's `rk4`)", "W. Kutta, Z. Math. Phys. 46 (1901)"),
-    ("dopri5", tableaus.DOPRI5, "Dormand–Prince 5(4), FSAL", "J. R. Dormand, P. J. Prince, J. Comp. Appl. Math. 6 (1980)"),
+    ("dopri5", tableaus.DOPRI5, "Dormand–Prince 5(4), FSAL", "Dormand, Prince, J. Comp. Appl. Math. 6 (1980)"),
     ("tsit5", tableaus.TSIT5, "Tsitouras 5(4), FSAL", "Ch. Tsitouras, Comput. Math. Appl. 62 (2011)"),
-    ("dopri8", tableaus.DOPRI8, "Dormand–Prince 8(7), 13 stages", "P. J. Prince, J. R. Dormand, J. Comp. Appl. Math. 7 (1981)"),
+    ("dopri8", tableaus.DOPRI8, "Dormand–Prince 8(7), 13 stages", "Prince, Dormand, J. Comp. Appl. Math. 7 (1981)"),
 )  # fmt: skip
 
 

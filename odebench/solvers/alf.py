@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @solver(
     "alf",
-    reference="U. Mutze, An asynchronous leap-frog method (2008); J. Zhuang et al., MALI: a memory efficient and reverse "
-    "accurate integrator for Neural ODEs, ICLR 2021 (arXiv 2102.04668)",
+    reference="U. Mutze, An asynchronous leap-frog method (2008); J. Zhuang et al., MALI: a memory efficient and "
+    "reverse accurate integrator for Neural ODEs, ICLR 2021 (arXiv 2102.04668)",
 )
 @dataclass(frozen=True)
 class ALF:

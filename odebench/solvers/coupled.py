@@ -92,11 +92,14 @@ class Coupled:
         return (y1 - ahead).sub_(z, alpha=1 - self.coupling).div_(self.coupling)
 
 
+_RK4 = Spec("rk4")
+
+
 @solver(
     "coupled",
     reference="S. McCallum, J. Foster, Efficient, accurate and stable gradients for Neural ODEs (arXiv 2410.11648)",
 )
-def coupled(base: Spec = Spec("rk4"), coupling: float = 0.999) -> Coupled:
+def coupled(base: Spec = _RK4, coupling: float = 0.999) -> Coupled:
     """Any explicit one-step scheme made reversible (McCallum & Foster): order of its base, twice its evaluations.
 
     `base` is a solver in the suite grammar, `coupling` is the paper's λ in (0, 1].

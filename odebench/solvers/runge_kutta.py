@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odebench.solvers.tableaus import Row, Tableau
@@ -87,7 +88,7 @@ class RungeKutta:
                 k_bar = k_bar.add_(bar[1])
             if tableau.fsal and i == 0:
                 return (total, k_bar), params_bar
-            _, pull = tape(lambda x, i=i: f(t + tableau.c[i] * dt, x), xs[i], params)
+            _, pull = tape(partial(f, t + tableau.c[i] * dt), xs[i], params)
             xis[i], share = pull(k_bar)
             add_into(params_bar, share)
             total = total + xis[i]

@@ -1,0 +1,78 @@
+"""Measures Neural-ODE solvers and gradient methods: exactness, memory, work and time.
+
+Public names load on first use, so that `import odebench` imports neither torch nor anything else that is slow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from odebench.api import run
+    from odebench.errors import (
+        Divergence,
+        NothingSelected,
+        OdebenchError,
+        OptionError,
+        Refusal,
+        ResultsError,
+        SolveError,
+        SuiteError,
+        UnknownName,
+        UsageError,
+    )
+    from odebench.record import Cell, Record
+    from odebench.registry import gradient, metric, problem, solver
+    from odebench.solve import odeint
+    from odebench.types import Step, Tick
+
+    __version__: str
+
+__all__ = [
+    "Cell",
+    "Divergence",
+    "NothingSelected",
+    "OdebenchError",
+    "OptionError",
+    "Record",
+    "Refusal",
+    "ResultsError",
+    "SolveError",
+    "Step",
+    "SuiteError",
+    "Tick",
+    "UnknownName",
+    "UsageError",
+    "__version__",
+    "gradient",
+    "metric",
+    "odeint",
+    "problem",
+    "run",
+    "solver",
+]
+
+_HOMES = {
+    "odeint": "solve",
+    "run": "api",
+    "Step": "types",
+    "Tick": "types",
+    "Cell": "record",
+    "Record": "record",
+    **dict.fromkeys(("gradient", "metric", "problem", "solver"), "registry"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module(f"{__name__}.machine").version()
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,5 @@
+"""`python -m odebench`."""
+
+from odebench.cli import main
+
+main()

@@ -1,0 +1,269 @@
+"""The command line. Every body is short; whatever is slow to import is imported in the body that needs it."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated, NoReturn
+
+import typer
+
+from odebench import complete
+from odebench.errors import NothingSelected, UsageError
+from odebench.exits import Commands
+from odebench.screen import Format, Screen
+
+EXIT_CODES = """\b
+exit codes:
+  0    all well
+  2    wrong usage, or an invalid suite or results file; nothing was run
+  3    the run ended, and some cells are not ok (refused ones do not count)
+  5    the filter selected nothing
+  70   a fault of odebench itself
+  130  interrupted; what was finished is saved"""
+
+
+class Kind(StrEnum):
+    """What `list` takes."""
+
+    problems = "problems"
+    solvers = "solvers"
+    gradients = "gradients"
+    metrics = "metrics"
+    suites = "suites"
+
+
+app = typer.Typer(
+    cls=Commands,
+    # rich would take longer to import than all the rest of `--help`.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal cannot show must not end a run.
+        getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+    app(prog_name="odebench")
+    raise AssertionError("typer exits by itself")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        from odebench.machine import version as own
+
+        typer.echo(f"odebench {own()}\nPython {sys.version.split()[0]}")
+        try:
+            typer.echo(f"torch {version('torch')}")
+        except PackageNotFoundError:
+            typer.echo("torch is not installed")
+        raise typer.Exit
+
+
+Suites = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SUITE...", help="Files, or names of shipped suites.", autocompletion=complete.suites),
+]
+Where = Annotated[str | None, typer.Option("-k", metavar="FILTER", help='For instance "solver=alf and device!=cuda".')]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin", metavar="PATH_OR_MODULE", help="Python that registers more solvers, problems, …; repeatable."
+    ),
+]
+Devices = Annotated[
+    list[str] | None, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto; repeatable.")
+]
+Form = Annotated[Format, typer.Option("--format", help="Of what goes to stdout.")]
+Columns = Annotated[
+    str | None, typer.Option("--columns", metavar="A,B,C", help="Of results.csv, or wall, memory, nfe, errors, …")
+]
+Sort = Annotated[str | None, typer.Option("--sort", metavar="COLUMN", help="Sort the rows; -COLUMN is descending.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only data and errors.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="No live line on stderr.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+@app.callback()
+def odebench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show versions and exit.")
+    ] = False,
+) -> None:
+    """Benchmark Neural-ODE solvers and gradient methods: exactness, memory, work and time.
+
+    \b
+    examples:
+      odebench run quickstart              run a suite that ships with odebench
+      odebench run my.yaml -k solver=alf   run part of one of your own
+      odebench show results/quickstart-…   see the table again
+      odebench list solvers                what a suite can name
+      odebench explain mali                what one of these is
+    """
+
+
+@app.command(short_help="Run suites: measure, save, show.")
+def run(
+    suites: Suites = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FOLDER", help="New or empty. [default: results/SUITE-TIME]")
+    ] = None,
+    form: Form = Format.table,
+    where: Where = None,
+    plugin: Plugins = None,
+    solver: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Add a solver to every suite: rk4, 'alf(eta=0.9)' or my.py:NAME.",
+            autocompletion=complete.solvers,
+        ),
+    ] = None,
+    device: Devices = None,
+    repeats: Annotated[int | None, typer.Option(min=1, metavar="N", help="Timed repeats.")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one cell.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="CPU cells at a time; they disturb one another.")] = 1,
+    resume: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Run what an earlier run has not; suites may be left out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells, run nothing.")] = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+    no_color: NoColor = False,
+) -> None:
+    """Run every cell of the suites; the table goes to stdout, results to a folder.
+
+    \b
+    examples:
+      odebench run quickstart
+      odebench run a.yaml b.yaml -o results/both --format csv > both.csv
+      odebench run a.yaml --solver my.py:my_solver --repeats 30
+      odebench run --resume results/a-2026-01-31T120000Z
+    """
+    from odebench import running
+    from odebench.api import request_of
+
+    if not suites and resume is None:
+        raise UsageError("name a suite to run, or --resume FOLDER; `odebench list suites` shows those that ship")
+    screen = Screen(False if no_color else None, quiet, not no_progress)
+    request = request_of(suites or [], plugin or [], solver or [], device or [], repeats, timeout)
+    order = running.Order(request, output, resume, where, jobs)
+    code = running.rehearse(order, screen, form) if dry_run else running.perform(order, screen, form)
+    raise typer.Exit(code)
+
+
+@app.command(short_help="Check suites without running them.")
+def validate(suites: Suites = None, plugin: Plugins = None, device: Devices = None) -> None:
+    """Check suites without running them: how many cells, and which are refused and why.
+
+    \b
+    examples:
+      odebench validate quickstart my.yaml
+    """
+    from odebench import running
+    from odebench.api import request_of
+
+    if not suites:
+        raise UsageError("name a suite to validate; `odebench list suites` shows those that ship")
+    running.validate(request_of(suites, plugin or [], devices=device or []), Screen())
+
+
+@app.command(name="list", short_help="What can be named in a suite.")
+def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")], json: AsJson = False, plugin: Plugins = None) -> None:
+    """What can be named in a suite.
+
+    \b
+    examples:
+      odebench list solvers
+      odebench list problems --json
+    """
+    from odebench import explain
+
+    _load(plugin)
+    screen = Screen()
+    if json:
+        import json as notation
+
+        screen.data(notation.dumps(explain.catalogue(kind), indent=1, ensure_ascii=False) + "\n")
+    else:
+        screen.data(explain.listing(kind, screen.width))
+
+
+@app.command(name="explain", short_help="One of these: what it is and costs.")
+def explain_(
+    name: Annotated[str, typer.Argument(help="Such as rk4, 'alf(eta=0.9)', overhead.", autocompletion=complete.names)],
+    plugin: Plugins = None,
+) -> None:
+    """One solver, gradient, problem, metric or stepping: what it is, what it costs, where it comes from.
+
+    \b
+    examples:
+      odebench explain dopri5
+      odebench explain "alf(eta=0.9)"
+      odebench explain gradient:adjoint
+    """
+    from odebench import explain
+
+    _load(plugin)
+    screen = Screen()
+    screen.data(explain.page(name, min(screen.width or 80, 100)))
+
+
+@app.command(short_help="The table of an earlier run.")
+def show(
+    results: Annotated[str, typer.Argument(metavar="RESULTS", help="A results folder, or a CSV of one.")],
+    form: Form = Format.table,
+    columns: Columns = None,
+    sort: Sort = None,
+    where: Where = None,
+    no_color: NoColor = False,
+    quiet: Quiet = False,
+) -> None:
+    """The table again, from a results folder or its CSV.
+
+    \b
+    examples:
+      odebench show results/quickstart-2026-01-31T120000Z
+      odebench show results.csv --sort -memory -k gradient=direct
+      odebench show results.csv --columns solver,gradient,wall,memory --format markdown
+    """
+    from odebench.api import filter_of
+    from odebench.report import report
+    from odebench.store import read_results
+
+    chosen = filter_of(where)
+    records = [record for record in read_results(results) if chosen is None or chosen.matches(record.cell)]
+    if not records:
+        raise NothingSelected(f"-k {where!r} selects none of the cells in {results}")
+    report(records, Screen(False if no_color else None, quiet), form, columns, sort)
+
+
+@app.command(short_help="The JSON schema of suite files.")
+def schema(plugin: Plugins = None) -> None:
+    """The JSON schema of a suite file, for editors.
+
+    \b
+    examples:
+      odebench schema > suite.schema.json
+    """
+    import json
+
+    from odebench.schema import suite_schema
+
+    _load(plugin)
+    Screen().data(json.dumps(suite_schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _load(plugins: list[str] | None) -> None:
+    from odebench.registry import load_builtins, load_plugin
+
+    load_builtins()
+    for each in plugins or []:
+        load_plugin(each)

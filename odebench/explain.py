@@ -1,0 +1,252 @@
+"""What can be named in a suite, in words: the pages of `odebench list` and `odebench explain`. Torch-free."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from odebench.api import spelling_of
+from odebench.errors import OdebenchError, UsageError, did_you_mean
+from odebench.options import canonical, default_of, describe
+from odebench.registry import SPAN, Entry, Option, gradients, registries, solvers, steppings
+from odebench.spec import Spec
+from odebench.spelling import parse
+from odebench.text import UNLIMITED, fold, plain
+
+# N steps of an s-stage scheme: (memory held until the backward pass, evaluations of f in it, exact?)
+LAWS = {
+    "direct": ("the graph of all steps: grows with N * s", "none", "yes, to rounding"),
+    "adjoint": ("one evaluation's graph and one augmented state", "those of the solve back", "no: discretised anew"),
+    "aca": ("one step's graph, and N states", "s * N", "yes, to rounding"),
+    "recursive": ("one step's graph, and `checkpoints` states", "more with fewer checkpoints", "yes, to rounding"),
+    "reversible": (
+        "one step's graph",
+        "about N with alf and reversible_heun, 2 * s * N with coupled",
+        "yes, as far as rounding lets the steps be undone",
+    ),
+    "symplectic": ("one evaluation's graph, and N states", "(2 * s - 1) * N", "yes, to rounding"),
+}
+
+
+def find(name: str) -> tuple[Entry, Spec]:
+    """The one entry that `name` means, and the spec with its options: `rk4`, `mali`, `alf(eta=0.9)`, `solver:alf`.
+
+    Raises:
+        UsageError: nothing is called so, or several kinds of things are.
+    """
+    kind, colon, rest = name.partition(":")
+    chosen = {kind: registries[kind]} if colon and kind in registries else registries
+    data = parse(spelling_of(rest.strip() if chosen is not registries else name, "name"))
+    bare = data if isinstance(data, str) else next(iter(data))
+    known = {each: {n: e for e in registry for n in (e.name, *e.aliases)} for each, registry in chosen.items()}
+    found = [each for each, names in known.items() if bare in names]
+    if not found:
+        every = [n for names in known.values() for n in names]
+        hint = did_you_mean(bare, every) or f"; `odebench list {next(iter(chosen))}s` shows what there is"
+        raise UsageError(f"no {' or '.join(chosen)} is called {bare!r}{hint}")
+    if len(found) > 1:
+        options = " or ".join(f"{each}:{name}" for each in found)
+        raise UsageError(f"{bare!r} is a {' and a '.join(found)}; write {options}")
+    entry = known[found[0]][bare]
+    return entry, canonical(entry.kind, data) if isinstance(data, dict) else Spec(entry.name)
+
+
+def page(name: str, width: int = 80) -> str:
+    """Everything there is to say about one solver, gradient, problem, metric or stepping.
+
+    Raises:
+        UsageError: see `find`.
+    """
+    entry, spec = find(name)
+    built = _built(entry, spec)
+    facts = [("aliases", ", ".join(entry.aliases)), *_facts(entry, built), ("reference", entry.reference)]
+    if entry.source != "odebench":
+        facts.append(("from", entry.source))
+    blocks = [[f"{spec} ({entry.kind})"]]
+    blocks += [fold(paragraph, width, 0) for paragraph in _paragraphs(entry, built)]
+    blocks.append(_aligned([(key, value) for key, value in facts if value], width))
+    if entry.options:
+        blocks.append(["options", *_aligned([(n, _option(o)) for n, o in entry.options.items()], width)])
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
+
+
+def listing(kinds: str, width: int | None = None) -> str:
+    """One line for each entry: name, aliases, summary, options. `kinds` is `solvers`, `suites`, …"""
+    if kinds == "suites":
+        return "\n".join(_aligned([(each["name"], each["summary"]) for each in _suites()], width or UNLIMITED)) + "\n"
+    registry = registries[kinds.removesuffix("s")]
+    common = [option.name for option in registry.common]
+    rows = []
+    for entry in registry:
+        own = [name for name in entry.options if name not in common]
+        options = f" [{', '.join(own)}]" if own else ""
+        rows.append((" = ".join((entry.name, *entry.aliases)), f"{entry.summary.rstrip('.')}{options}"))
+    lines = _aligned(rows, width or UNLIMITED)
+    lines += [f"\nevery {registry.kind} also takes {', '.join(common)}"] if common else []
+    return "\n".join(lines) + "\n"
+
+
+def catalogue(kinds: str) -> list[dict[str, Any]]:
+    """The same for programs: plain data, one mapping for each entry."""
+    if kinds == "suites":
+        return _suites()
+    return [
+        {
+            "name": entry.name,
+            "aliases": list(entry.aliases),
+            "summary": entry.summary,
+            "reference": entry.reference,
+            "source": entry.source,
+            "options": {name: _option_data(option) for name, option in entry.options.items()},
+        }
+        for entry in registries[kinds.removesuffix("s")]
+    ]
+
+
+def _suites() -> list[dict[str, Any]]:
+    from odebench.suite import shipped_suites
+    from odebench.yaml_source import read_documents
+
+    found = []
+    for name, path in shipped_suites().items():
+        about = [str(document.data.get("description", "")) for document in read_documents(path)]
+        found.append({"name": name, "summary": plain(" ".join(about)), "path": str(path)})
+    return found
+
+
+def _option_data(option: Option) -> dict[str, Any]:
+    data = {"type": describe(option.type), "required": option.required}
+    return data if option.required else data | {"default": default_of(option)}
+
+
+def _option(option: Option) -> str:
+    if option.required:
+        return f"{describe(option.type)}; must be given"
+    default = default_of(option)
+    told = "the problem's own" if option is SPAN else "none" if default is None else str(default)
+    return f"{describe(option.type)}; default: {told}"
+
+
+def _built(entry: Entry, spec: Spec) -> Any:
+    """What the entry makes, or None where it cannot be made without options or without torch."""
+    if entry.kind == "problem":
+        return None
+    try:
+        return entry.build(dict(spec.options))
+    except OdebenchError:
+        return None
+
+
+def _paragraphs(entry: Entry, built: Any) -> Iterator[str]:
+    """The docstrings, without what they say about errors."""
+    seen: list[str] = []
+    # A metric is all in its factory's docstring; what other factories make may have more to say.
+    sources = (entry.factory,) if entry.kind == "metric" or built is None else (entry.factory, type(built))
+    for source in sources:
+        text = re.split(r"\n\s*(?:Raises|Returns|Args):", inspect.getdoc(source) or entry.summary)[0]
+        for paragraph in (" ".join(lines.split()) for lines in text.split("\n\n")):
+            # Factory and class often open with the same words, then say more or less.
+            if paragraph and not any(each.startswith(paragraph.partition(":")[0]) for each in seen):
+                seen.append(paragraph)
+                yield paragraph
+
+
+def _facts(entry: Entry, built: Any) -> list[tuple[str, str]]:
+    if entry.kind == "solver" and built is not None:
+        return _solver_facts(built)
+    if entry.kind == "gradient" and built is not None:
+        memory, backward, exact = LAWS.get(entry.name, ("", "", ""))
+        law = [("memory", memory), ("backward", backward and f"evaluations of f: {backward}"), ("exact", exact)]
+        return law + _answers(built, solvers)
+    if entry.kind == "stepping" and built is not None:
+        return _answers(built, solvers)
+    if entry.kind == "metric" and built is not None and hasattr(built, "unit"):
+        return [("unit", built.unit)]
+    return []
+
+
+def _solver_facts(stepper: Any) -> list[tuple[str, str]]:
+    tableau = getattr(stepper, "tableau", None)
+    error = stepper.error_order
+    facts = [("order", str(stepper.order)), ("error order", "no error estimate" if error is None else str(error))]
+    if tableau is not None:
+        facts.append(("stages", str(len(tableau.b))))
+        facts.append(("fsal", "yes: the last stage is the next step's first" if tableau.fsal else "no"))
+    counted = _evaluations(stepper)
+    if counted is not None:
+        start, step = counted
+        facts.append(("evaluations", f"{step} per step{f', and {start} to start with' if start else ''}"))
+    facts.append(("reversible", "yes: a step can be undone" if hasattr(stepper, "unstep") else "no"))
+    taken, refused = [], []
+    for gradient in gradients:
+        reason = _refusal(gradient, stepper)
+        if reason is None:
+            taken.append(gradient.name)
+        else:
+            refused.append((f"not {gradient.name}", reason))
+    reason = next((r for e in steppings if (r := _refusal(e, stepper)) is not None), None)
+    facts += [("gradients", ", ".join(taken)), *refused]
+    return facts if reason is None else [*facts, ("not adaptive", reason)]
+
+
+def _answers(judge: Any, others: Any) -> list[tuple[str, str]]:
+    """Which solvers a gradient or a stepping takes."""
+    taken: list[str] = []
+    refused: list[str] = []
+    for entry in others:
+        stepper = _built(entry, Spec(entry.name))
+        if stepper is not None:
+            (taken if judge.refusal(stepper) is None else refused).append(entry.name)
+    return [("solvers", "all" if not refused else ", ".join(taken)), ("not with", ", ".join(refused))]
+
+
+def _refusal(entry: Entry, stepper: Any) -> str | None:
+    # `fixed` wants a number of steps before it can be asked; any will do.
+    built = _built(entry, Spec.of(entry.name, {"steps": 1} if entry.name == "fixed" else {}))
+    answer = built.refusal(stepper) if built is not None else None
+    return answer if answer is None else str(answer)
+
+
+class _Ghost:
+    """Stands for a tensor where only the calls of f are counted: whatever is done with it gives it back."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_args, **_options: self
+
+    def _same(self, *_others: Any) -> _Ghost:
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = _same
+
+
+def _evaluations(stepper: Any) -> tuple[int, int] | None:
+    """(calls of f to start, calls of f in one step), counted; None for a scheme that needs real tensors."""
+    calls = 0
+
+    def f(_t: Any, _y: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return _Ghost()
+
+    try:
+        state = stepper.init(f, 0.0, _Ghost())
+        start = calls
+        getattr(stepper, "advance", lambda *args: stepper.step(*args).state)(f, 0.0, 1.0, state)
+    except Exception:  # of a plugin's scheme, which may do anything with what it takes for a tensor
+        return None
+    return start, calls - start
+
+
+def _aligned(rows: list[tuple[str, str]], width: int) -> list[str]:
+    """Two columns, the second folded."""
+    left = max((len(name) for name, _ in rows), default=0)
+    lines = []
+    for name, text in rows:
+        folded = fold(" ".join(text.split()), max(24, width - left - 4), 0)
+        lines.append(f"  {name:<{left}}  {folded[0]}".rstrip())
+        lines += [f"{'':{left + 4}}{line}" for line in folded[1:]]
+    return lines

@@ -1,0 +1,119 @@
+"""What each figure of a record means, for `list metrics` and `explain`. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from odebench.record import METRICS
+from odebench.registry import Entry, metrics
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A column of numbers: its base unit, and what is counted, weighed or compared."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+STEPS = "steps"
+CALLS = "evaluations of f"
+SECONDS = "seconds"
+BYTES = "bytes"
+RATIO = "ratio"
+ERROR = "relative 2-norm"
+
+MEANINGS: dict[str, tuple[str, str]] = {
+    "steps": (STEPS, "Accepted steps of the forward solve."),
+    "rejected": (STEPS, "Steps of the forward solve that were tried and thrown away."),
+    "steps_backward": (STEPS, "Accepted steps of a backward solve, for gradients that have one; else empty."),
+    "rejected_backward": (STEPS, "Steps of a backward solve that were tried and thrown away."),
+    "nfe_forward": (
+        CALLS,
+        "Calls of f during the forward pass. One call on the whole batch counts 1; rejected steps and the probes that "
+        "pick a first step count too. Counted by a wrapper around f in a pass of its own, never inferred.",
+    ),
+    "nfe_backward": (
+        CALLS,
+        "Calls of f during the backward pass: those that recompute, undo or solve again. 0 for `direct`.",
+    ),
+    "vjp_backward": (CALLS, "Cotangents passed through an evaluation of f in the backward pass; a JVP counts as one."),
+    "work": (
+        CALLS,
+        "nfe_forward + nfe_backward + 2 * vjp_backward: what solve and gradient cost together, where passing a "
+        "cotangent is taken for two evaluations.",
+    ),
+    "forward_seconds": (SECONDS, "The forward pass with whatever the gradient keeps; median over the repeats."),
+    "backward_seconds": (SECONDS, "The backward pass; median over the repeats."),
+    "wall_seconds": (SECONDS, "Forward plus backward: the median of the sums, one sum per repeat."),
+    "wall_seconds_low": (SECONDS, "Lower end of the 95 % interval of the median; empty below 6 repeats."),
+    "wall_seconds_high": (SECONDS, "Upper end of the 95 % interval of the median; empty below 6 repeats."),
+    "repeats": ("repeats", "Timed repeats behind the medians."),
+    "overhead_forward": (
+        RATIO,
+        "The forward pass without a graph, over a bare loop of as many calls of the same f. Both alternate in the same "
+        "rounds and the median of the paired ratios is told; 1.0 is the floor, and the machine cancels out.",
+    ),
+    "overhead": (
+        RATIO,
+        "Forward plus backward, over a bare loop with the same number of calls of f and of VJPs. The loop calls f at "
+        "the fixed start with a fixed cotangent; 1.0 is the floor.",
+    ),
+    "wall_ratio": (
+        RATIO,
+        "For a solver of another library: its wall time over that of the native solver with the same tableau and "
+        "gradient, alternated in the same rounds.",
+    ),
+    "first_call_seconds": (SECONDS, "The first solve of the process, with compilation and lazy set-up in it."),
+    "peak_memory_bytes": (
+        BYTES,
+        "Peak of live tensor bytes during forward plus backward, above the floor before it; the gradients themselves "
+        "are in it. Exact on a CPU; `max_memory_allocated` on a GPU.",
+    ),
+    "peak_requested_bytes": (
+        BYTES,
+        "The same peak before the GPU's allocator rounds up: the figure to compare with a CPU's peak_memory_bytes.",
+    ),
+    "graph_bytes": (
+        BYTES,
+        "Live tensor bytes when the forward pass has returned, above the floor and without the solution: what is held "
+        "until the backward pass.",
+    ),
+    "process_peak_bytes": (BYTES, "High-water mark of the worker process, libraries and all; context only."),
+    "solution_error": (
+        ERROR,
+        "||y(t1) - y*(t1)|| / ||y*(t1)|| over batch and components in float64, y* exact or of high precision.",
+    ),
+    "reverse_error": (
+        ERROR,
+        "How far the trajectory that the backward pass used strays from the forward one: the largest distance over "
+        "times, over the largest norm. Before any reset to a stored value; 0 for methods that stored or recomputed.",
+    ),
+    "gradient_error": (
+        ERROR,
+        "||g - g*|| / ||g*|| over dL/dy0 and dL/dtheta together in float64, g* the true gradient of the ODE. It holds "
+        "the error of the solver too: compare gradient_error_discrete.",
+    ),
+    "gradient_error_y0": (ERROR, "gradient_error of the part dL/dy0."),
+    "gradient_error_parameters": (ERROR, "gradient_error of the part dL/dtheta."),
+    "gradient_error_discrete": (
+        ERROR,
+        "The gradient against backpropagation through the very same steps: what the gradient method itself loses.",
+    ),
+}
+
+
+def _factory(figure: Figure) -> Callable[[], Figure]:
+    def build() -> Figure:
+        return figure
+
+    build.__doc__ = figure.meaning
+    return build
+
+
+for _name in METRICS:
+    _unit, _meaning = MEANINGS[_name]
+    _summary = _meaning.partition(". ")[0].rstrip(".") + "."
+    metrics.add(Entry("metric", _name, _factory(Figure(_name, _unit, _meaning)), _summary))

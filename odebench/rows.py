@@ -1,0 +1,150 @@
+"""Records as rows of results.csv, and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from odebench.errors import OdebenchError, ResultsError
+from odebench.record import AXES, COLUMNS, METRICS, STATUSES, Cell, Record
+from odebench.spec import Spec
+from odebench.spelling import parse
+
+_TEXT = ("machine", "commit", "version", "started")
+
+
+def record_to_row(record: Record) -> dict[str, Any]:
+    """Column -> value of one record: every column of `COLUMNS`, then metrics of plugins; None where not measured."""
+    cell = record.cell
+    row: dict[str, Any] = {"suite": cell.suite, "cell": cell.key}
+    for axis in AXES:
+        value = getattr(cell, axis)
+        row[axis] = str(value) if isinstance(value, Spec) else value
+    row |= {"status": record.status, "reason": record.reason}
+    row |= {name: record.metrics.get(name) for name in METRICS}
+    row |= {name: getattr(record, name) for name in _TEXT}
+    return row | {name: value for name, value in record.metrics.items() if name not in row}
+
+
+def columns_of(records: Iterable[Record]) -> list[str]:
+    """`COLUMNS`, then the metrics that plugins added, in the order they first appear."""
+    extra: dict[str, None] = {}
+    for record in records:
+        extra.update(dict.fromkeys(name for name in record.metrics if name not in COLUMNS))
+    return [*COLUMNS, *extra]
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One line of CSV, with its line end. Integers as such, floats by `repr`, None as an empty field."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow([_field(value) for value in values])
+    return text.getvalue()
+
+
+def write_csv(path: Path, records: Sequence[Record]) -> None:
+    """Write `records` to `path`, all or nothing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    columns = columns_of(records)
+    lines = [csv_line(columns)]
+    for record in records:
+        row = record_to_row(record)
+        lines.append(csv_line(row.get(column) for column in columns))
+    replace_text(path, "".join(lines))
+
+
+def replace_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Give the file `path` a new content at once: a reader, or a crash, sees the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_csv(path: Path) -> list[Record]:
+    """The records of a CSV; without samples, which only records.jsonl holds.
+
+    Raises:
+        ResultsError: it is no such file, or holds no row; the message names line and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{path}: cannot be read: {error}") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records: list[Record] = []
+    try:
+        header = next(reader, [])
+        _check_header(path, header)
+        for fields in reader:
+            if fields:
+                records.append(_record(f"{path}:{reader.line_num}", header, fields))
+    except csv.Error as error:
+        raise ResultsError(f"{path}:{reader.line_num}: not CSV: {error}") from error
+    if not records:
+        raise ResultsError(f"{path}: holds no row; a run writes one per cell")
+    return records
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in ("suite", *AXES, "status") if name not in header]
+    if missing:
+        raise ResultsError(f"{path}:1: not a results file of odebench: it has no column {', '.join(missing)}")
+    for name in header:
+        if header.count(name) > 1:
+            raise ResultsError(f"{path}:1: column {name} is there twice; remove one")
+
+
+def _record(at: str, header: list[str], fields: list[str]) -> Record:
+    if len(fields) != len(header):
+        raise ResultsError(f"{at}: has {len(fields)} fields, and the header has {len(header)}; is the file cut off?")
+    row = dict(zip(header, fields, strict=True))
+    if row["status"] not in STATUSES:
+        raise ResultsError(f"{at}: status: {row['status']!r} is none of {', '.join(STATUSES)}")
+    metrics = {}
+    for name in header:
+        if row[name] and name not in ("suite", "cell", "reason", "status", *AXES, *_TEXT):
+            metrics[name] = _number(at, name, row[name])
+    about: dict[str, Any] = {name: row.get(name, "") for name in _TEXT}
+    return Record(_cell(at, row), row["status"], row.get("reason", ""), metrics, **about)
+
+
+def _cell(at: str, row: Mapping[str, str]) -> Cell:
+    values: dict[str, Any] = {axis: row[axis] for axis in ("suite", "device", "dtype")}
+    for axis in AXES[:4]:
+        try:
+            values[axis] = Spec.from_data(parse(row[axis], axis))
+        except OdebenchError as error:
+            raise ResultsError(f"{at}: {axis}: {error}") from error
+    for axis in ("batch", "seed"):
+        if not row[axis].isdecimal():
+            raise ResultsError(f"{at}: {axis}: expected a whole number, got {row[axis]!r}")
+        values[axis] = int(row[axis])
+    return Cell(**values)
+
+
+def _number(at: str, name: str, text: str) -> float | int:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ResultsError(f"{at}: {name}: expected a number or nothing, got {text!r}") from None
+
+
+def _field(value: Any) -> Any:
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else str(float(value))
+    return "" if value is None else value

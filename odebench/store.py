@@ -1,0 +1,242 @@
+"""The results folder: records.jsonl, results.csv, suite.yaml, machine.json. Append-only, and safe against any crash.
+
+A record is on the disk before the next cell starts. One run at a time may write: it holds a lock on records.jsonl,
+which the kernel takes back when the run ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from odebench.errors import OdebenchError, ResultsError, UsageError
+from odebench.record import FORMAT, STATUSES, Cell, Record
+from odebench.rows import columns_of, csv_line, read_csv, record_to_row, replace_text, write_csv
+
+__all__ = ["Store", "read_results", "record_from_data", "record_to_data", "record_to_row", "write_csv"]
+
+RECORDS, TABLE, SUITE, MACHINE = "records.jsonl", "results.csv", "suite.yaml", "machine.json"
+Key = tuple[str, str]  # suite, cell
+_FIELDS = [each.name for each in fields(Record) if each.name != "cell"]
+
+
+def key_of(cell: Cell) -> Key:
+    """What makes a cell one of a kind in a results folder."""
+    return cell.suite, cell.key
+
+
+class Store:
+    """A results folder opened for writing, and locked. A context manager.
+
+    Args:
+        folder: created if it is not there.
+        order: the cells of the plan; the rows of results.csv follow it, whatever order they are measured in.
+
+    Raises:
+        UsageError: another run is writing to the folder, or it cannot be written.
+        ResultsError: what is in records.jsonl cannot be read.
+    """
+
+    def __init__(self, folder: Path, order: Iterable[Cell] = ()) -> None:
+        self.folder = folder
+        self._order = {key_of(cell): index for index, cell in enumerate(order)}
+        self._lines: dict[Key, str] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = open(folder / RECORDS, "a+b", buffering=0)  # noqa: SIM115 - closed by __exit__
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written: {error.strerror or error}; name another folder") from error
+        try:
+            _lock(self._file.fileno(), folder)
+            self._found = self._recover()
+        except BaseException:
+            self._file.close()
+            raise
+        self._columns = columns_of(self._found.values())
+        for record in self._found.values():
+            self._add_line(record)
+        self._stale = bool(self._found)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._stale:
+                self._write_table()
+        finally:
+            self._file.close()
+
+    @property
+    def found(self) -> Mapping[Key, Record]:
+        """Every record so far, those of earlier runs included."""
+        return self._found
+
+    def records(self) -> list[Record]:
+        """Every record, in the order of the plan; those of no planned cell last."""
+        return [self._found[key] for key in self._sorted()]
+
+    def describe(self, suites: Sequence[Mapping[str, Any]]) -> None:
+        """Write suite.yaml; before the first record."""
+        from odebench.yaml_source import dump_documents
+
+        replace_text(self.folder / SUITE, dump_documents(suites), durable=True)
+        _sync_folder(self.folder)
+
+    def describe_machine(self, facts: Mapping[str, Any]) -> None:
+        """Write machine.json; before the first record."""
+        replace_text(self.folder / MACHINE, json.dumps(facts, indent=2) + "\n", durable=True)
+
+    def append(self, *records: Record) -> None:
+        """Add records, of cells that have none yet; when this returns they are on the disk."""
+        data = b"".join(json.dumps(record_to_data(record)).encode() + b"\n" for record in records)
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) or 0 :]
+        os.fsync(self._file.fileno())
+        for record in records:
+            self._found[key_of(record.cell)] = record
+        self._stale = True
+        fresh = [name for name in columns_of(records) if name not in self._columns]
+        if fresh:
+            self._columns += fresh
+            records = tuple(self._found.values())
+        for record in records:
+            self._add_line(record)
+        self._write_table()
+
+    def _add_line(self, record: Record) -> None:
+        row = record_to_row(record)
+        self._lines[key_of(record.cell)] = csv_line(row.get(column) for column in self._columns)
+
+    def _write_table(self) -> None:
+        # Rewritten after every cell, of thousands: the lines are kept, so that this is one join and one write.
+        replace_text(self.folder / TABLE, csv_line(self._columns) + "".join(self._lines[key] for key in self._sorted()))
+        self._stale = False
+
+    def _sorted(self) -> list[Key]:
+        return sorted(self._found, key=lambda key: self._order.get(key, len(self._order)))
+
+    def _recover(self) -> dict[Key, Record]:
+        """Read what is there; cut off a line that a crash left unfinished, and finish one that lacks its newline."""
+        self._file.seek(0)
+        content = self._file.read()
+        assert content is not None
+        records = list(_parse(self.folder / RECORDS, content))
+        complete = content.rfind(b"\n") + 1
+        if complete < len(content):
+            if _is_whole(content[complete:]):
+                self._file.write(b"\n")
+            else:
+                self._file.truncate(complete)
+            os.fsync(self._file.fileno())
+        return {key_of(record.cell): record for record in records}
+
+
+def read_results(path: str | Path) -> list[Record]:
+    """The records of a results folder, of a records.jsonl, or of a CSV (which has no samples). Changes nothing there.
+
+    Raises:
+        ResultsError: there is nothing to read, or it cannot be read; located by file and line.
+    """
+    where = Path(path)
+    if where.is_dir():
+        if not (where / RECORDS).is_file():
+            if (where / TABLE).is_file():
+                return read_csv(where / TABLE)
+            raise ResultsError(f"{where}: not a results folder: it has neither {RECORDS} nor {TABLE}")
+        records = _read_jsonl(where / RECORDS)
+        return _as_in_table(where / TABLE, records)
+    if not where.exists():
+        raise ResultsError(f"{where}: there is no such file or folder; name a results folder or its CSV")
+    return _read_jsonl(where) if where.suffix in (".jsonl", ".json") else read_csv(where)
+
+
+def record_to_data(record: Record) -> dict[str, Any]:
+    """One line of records.jsonl, as plain data."""
+    data = {name: getattr(record, name) for name in _FIELDS} | {"notes": list(record.notes)}
+    return {"format": FORMAT, "cell": record.cell.to_data(), "key": record.cell.key, **data}
+
+
+def record_from_data(data: Any) -> Record:
+    """The inverse of `record_to_data`.
+
+    Raises:
+        ValueError: it is no record; the message says why.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int):
+        raise ValueError("not a record of odebench")
+    if data["format"] > FORMAT:
+        raise ValueError(f"format {data['format']} is newer than this odebench reads ({FORMAT}); update odebench")
+    try:
+        cell = Cell.from_data(data["cell"])
+        known = {name: data[name] for name in _FIELDS if name in data}
+        record = Record(cell, **known | {"notes": tuple(data.get("notes", ()))})
+    except (KeyError, TypeError, ValueError, AttributeError, OdebenchError) as error:
+        raise ValueError(f"not a whole record: {type(error).__name__}: {error}") from error
+    if record.status not in STATUSES or not isinstance(record.metrics, dict):
+        raise ValueError(f"not a whole record: status {record.status!r}")
+    return record
+
+
+def _read_jsonl(path: Path) -> list[Record]:
+    try:
+        records = {key_of(record.cell): record for record in _parse(path, path.read_bytes())}
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not records:
+        raise ResultsError(f"{path}: holds no record yet; `odebench run --resume {path.parent}` goes on with the run")
+    return list(records.values())
+
+
+def _as_in_table(table: Path, records: list[Record]) -> list[Record]:
+    """In the order of the rows of results.csv, which is the plan's; in that of measuring if there is no such file."""
+    try:
+        order = {key_of(record.cell): index for index, record in enumerate(read_csv(table))}
+    except ResultsError:
+        return records
+    return sorted(records, key=lambda record: order.get(key_of(record.cell), len(order)))
+
+
+def _parse(path: Path, content: bytes) -> Iterator[Record]:
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if number == len(lines) and not _is_whole(line):
+            return  # torn by a crash, or nothing after the last newline
+        try:
+            yield record_from_data(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            what = error if not isinstance(error, json.JSONDecodeError) else "not JSON; restore the line or remove it"
+            raise ResultsError(f"{path}:{number}: {what}") from error
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageError(f"{folder}: another run is writing there; wait for it, or name another folder") from error
+    except OSError:
+        pass  # a file system without locks
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
