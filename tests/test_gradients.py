@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from matrix import ADAPTIVE, EXACT, FIXED, SOLVERS, mlp, refusal, relative, solve
@@ -14,7 +16,6 @@ from odebench.problems import bind
 from odebench.solvers.coupled import coupled
 from odebench.spec import Spec
 from odebench.types import Unpulling
-import itertools
 
 
 @pytest.mark.parametrize("stepping", [FIXED, ADAPTIVE], ids=str)

@@ -102,7 +102,7 @@ def test_a_tableau_with_a_short_row_is_refused() -> None:
 
 
 def test_weights_that_do_not_sum_to_one_are_refused() -> None:
-    with pytest.raises(ValueError, match="sums to 0.9"):
+    with pytest.raises(ValueError, match=r"sums to 0\.9"):
         Tableau(a=((), (1.0,)), b=(0.5, 0.4), order=2)
     with pytest.raises(ValueError, match="`b_low` must be"):
         Tableau(a=((), (1.0,)), b=(0.5, 0.5), order=2, b_low=(1.0, 0.1), error_order=2)

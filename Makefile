@@ -1,0 +1,52 @@
+# `make run` and `make test` need python3 (3.11 or newer) and make, nothing else: they build .venv and work in it.
+PYTHON ?= python3
+SUITE ?= suites/quickstart.yaml
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# An isolated build reads its pins from the environment, under a name that depends on the age of pip.
+PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
+	--disable-pip-version-check install --quiet
+
+.PHONY: run test check lint types imports format environment build clean
+.DELETE_ON_ERROR:
+
+run: environment
+	$(BIN)/odebench run $(SUITE)
+
+test: environment
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: test lint types imports
+
+lint: environment
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: environment
+	$(BIN)/mypy
+
+imports: environment
+	$(BIN)/lint-imports
+
+format: environment
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+environment: $(VENV)/installed
+
+# torch goes first and alone: whatever build of it this machine's index offers is taken, and nothing replaces it later.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "odebench needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	@echo "setting up $(VENV): the first time takes a minute or two"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable '.[test,dev]'
+	touch $@
+
+build: environment
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,229 @@
+"""A run: suites -> plan -> one record per cell, each on disk before the next cell starts."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from odebench import machine
+from odebench.errors import NothingSelected, UsageError
+from odebench.execute.crew import Crew, Job, Worker
+from odebench.execute.folder import choose, resumable
+from odebench.execute.observer import Observer, Silence
+from odebench.execute.planning import make_request, prepare_plan
+from odebench.execute.schedule import Schedule, Task, now
+from odebench.execute.truths import Truths
+from odebench.plan import Plan, Planned
+from odebench.record import Cell, Record
+from odebench.select import Filter
+from odebench.store import Store, key_of
+from odebench.suite import Suite
+
+_PROBE = 120.0  # seconds for a worker to import torch and count GPUs
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: the folder, every record in it in the order of the plan, and what a command ends with."""
+
+    folder: Path
+    records: tuple[Record, ...]
+    exit_code: int  # 0, or 3 if some cell is neither ok nor refused
+
+
+def run_suites(
+    request: Mapping[str, Any],
+    *,
+    output: Path | None = None,
+    resume: Path | None = None,
+    where: Filter | None = None,
+    jobs: int = 1,
+    observer: Observer | None = None,
+) -> RunResult:
+    """Measure every cell that `request` asks for.
+
+    Args:
+        request: "suites", "plugins", "overrides", as `plan.prepare` takes them; all optional for a resumed run.
+        output: the results folder, new or empty; None: `results/<suite>-<UTC time>`.
+        resume: a results folder to go on with, instead of `output`.
+        where: which of the cells to run; None: all, or for a resumed run without suites those it was started with.
+        jobs: CPU cells at a time. GPU cells always run alone.
+        observer: is told how it goes.
+
+    Raises:
+        SuiteError: a suite is invalid; holds every finding. Nothing was run.
+        UsageError: the folder cannot be used, or cannot be resumed with these suites. Nothing was run.
+        NothingSelected: the filter left no cell.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP; every finished cell is saved, and no worker is left.
+    """
+    if jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, got {jobs}")
+    watcher: Observer = observer or Silence()
+    with _signals(), Crew() as crew, Truths() as truths:
+        source = resumable(resume, bool(request.get("suites"))) if resume is not None else None
+        wanted = make_request(request, source.suite if source else None)
+        plan = prepare_plan(wanted, crew)
+        if source is not None:
+            where = where if where is not None or request.get("suites") else source.filter()
+            if any(request.get(each) for each in ("suites", "plugins", "overrides")):
+                source.check(plan, wanted, crew)
+        chosen = select(plan, where)
+        folder = resume if resume is not None else choose(output, plan.suites)
+        with Store(folder, [each.cell for each in plan.cells]) as store:
+            store.describe([suite.to_data() for suite in plan.suites])
+            known = {key_of(each.cell) for each in chosen.cells}
+            watcher.start(chosen, folder, [each for each in store.records() if key_of(each.cell) in known])
+            missing = [each for each in chosen.cells if key_of(each.cell) not in store.found]
+            if missing:
+                _describe_machine(store, missing, crew, where, jobs)
+            owner = _owners(plan)
+            schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs)
+            _Run(store, crew, truths, schedule, watcher, jobs).go()
+            records = tuple(store.records())
+    return RunResult(folder, records, exit_code(records))
+
+
+def select(plan: Plan, where: Filter | None) -> Plan:
+    """The plan with only the cells that the filter takes.
+
+    Raises:
+        NothingSelected: those are none.
+    """
+    if where is None:
+        return plan
+    cells = tuple(each for each in plan.cells if where.matches(each.cell))
+    if not cells:
+        raise NothingSelected(f"-k {where.text!r} selects none of the {len(plan.cells)} cells")
+    return replace(plan, cells=cells)
+
+
+def exit_code(records: Iterable[Record]) -> int:
+    """0 if every cell is ok or refused, else 3."""
+    return 0 if all(record.status in ("ok", "refused") for record in records) else 3
+
+
+@dataclass
+class _Run:
+    """The loop of one run, and what it needs at hand."""
+
+    store: Store
+    crew: Crew
+    truths: Truths
+    schedule: Schedule
+    observer: Observer
+    jobs: int
+
+    def go(self) -> None:
+        """Until no cell is left."""
+        while True:
+            refused = self.schedule.refused()
+            if refused:
+                self._save(*(self._refusal(planned) for planned in refused))
+            elif (task := self.schedule.next()) is not None:
+                self._start(task)
+            elif self.crew.running:
+                for worker in self.crew.wait():
+                    self._ended(worker)
+            else:
+                break
+
+    def _start(self, task: Task) -> None:
+        worker = self.crew.start(task.job)
+        self.schedule.running[worker] = task
+        if task.is_cell:
+            self.observer.cell_started(task.cell)
+        else:
+            assert task.truth is not None
+            self.truths.began(task.truth, worker)
+
+    def _ended(self, worker: Worker) -> None:
+        task = self.schedule.running.pop(worker)
+        if task.is_cell:
+            self._save(self._record(task, worker))
+        elif trouble := self.truths.ended(worker):
+            self.observer.note(f"no true answer for {task.cell.problem}, so no errors against it: {trouble}")
+
+    def _record(self, task: Task, worker: Worker) -> Record:
+        said = worker.answer
+        notes = list(said.notes)
+        if task.truth is not None and (trouble := self.truths.trouble(task.truth)):
+            notes.append(f"no true answer to compare with: {trouble}")
+        return self._stamped(
+            Record(
+                task.cell, worker.status, worker.reason, said.metrics, said.samples, said.mesh, tuple(notes),
+                {**said.settings, "jobs": self.jobs}, started=task.started,
+            )
+        )  # fmt: skip
+
+    def _refusal(self, planned: Planned) -> Record:
+        return self._stamped(Record(planned.cell, "refused", planned.refusal or "", started=now()))
+
+    def _stamped(self, record: Record) -> Record:
+        return replace(
+            record, machine=machine.fingerprint(), commit=machine.commit(), version=machine.version()
+        )  # fmt: skip
+
+    def _save(self, *records: Record) -> None:
+        self.store.append(*records)
+        for record in records:
+            self.observer.cell_finished(record)
+
+
+def _describe_machine(store: Store, missing: Iterable[Planned], crew: Crew, where: Filter | None, jobs: int) -> None:
+    facts = machine.describe() | {"run": {"filter": where.text if where is not None else None, "jobs": jobs}}
+    store.describe_machine(facts)
+    devices = {each.cell.device for each in missing if each.refusal is None}
+    if devices:
+        # What torch itself says can only be asked in a worker. CUDA must not be touched in a fork.
+        crew.start(Job("probe", {}, _PROBE, fresh=devices != {"cpu"}))
+        (worker,) = crew.wait()
+        store.describe_machine(facts | {"torch": worker.answer.answer or {"trouble": worker.reason}})
+
+
+def _owners(plan: Plan) -> Any:
+    """Cell -> the suite it came from. Suites may share a name, as long as they share no cell."""
+    by_name: dict[str, list[Suite]] = {}
+    for suite in plan.suites:
+        by_name.setdefault(suite.name, []).append(suite)
+
+    def owner(cell: Cell) -> Suite:
+        candidates = by_name[cell.suite]
+        return next((suite for suite in candidates if _holds(suite, cell)), candidates[0])
+
+    return owner
+
+
+def _holds(suite: Suite, cell: Cell) -> bool:
+    return (
+        cell.problem in suite.problems
+        and cell.solver in suite.solvers
+        and cell.gradient in suite.gradients
+        and cell.stepping in suite.stepping
+        and (cell.device in suite.devices or "auto" in suite.devices)
+        and cell.dtype in suite.dtypes
+        and cell.batch in suite.batches
+        and cell.seed in suite.seeds
+    )
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP end the run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

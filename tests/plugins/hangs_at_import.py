@@ -1,0 +1,4 @@
+"""A hostile plugin: importing it never ends."""
+
+while True:
+    pass
