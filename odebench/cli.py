@@ -29,6 +29,7 @@ class Kind(StrEnum):
     problems = "problems"
     solvers = "solvers"
     gradients = "gradients"
+    stepping = "stepping"
     metrics = "metrics"
     suites = "suites"
 

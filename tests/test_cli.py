@@ -231,7 +231,7 @@ def test_a_solver_of_a_file_is_loaded_and_added(suite: str, tmp_path: Path) -> N
     assert [row["solver"] for row in csv.DictReader(io.StringIO(result.stdout))] == ["alf", "mine", "mine"]
 
 
-@pytest.mark.parametrize("kind", ["problems", "solvers", "gradients", "metrics"])
+@pytest.mark.parametrize("kind", ["problems", "solvers", "gradients", "stepping", "metrics"])
 def test_list_has_a_line_for_every_entry_and_the_same_as_json(kind: str) -> None:
     load_builtins()
     names = [entry.name for entry in registries[kind.removesuffix("s")]]

@@ -199,7 +199,7 @@ def test_show_on_a_terminal_fits_and_tells_what_it_had_no_room_for(tmp_path: Pat
     left = screen(shown)
     assert code == 0
     assert max(map(len, left)) <= 80
-    assert "no room for nfe_backward, " in shown
+    assert "no room for vjp_backward, " in shown
     _, wide = in_terminal(ROOT, "show", path, columns=160)
     assert "no room" not in wide
 

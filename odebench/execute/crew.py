@@ -21,6 +21,7 @@ from odebench.execute.messages import Answer
 from odebench.execute.nursery import Nursery, ZygoteLostError, tail, threads
 
 _MERCY = 10.0  # seconds for the kernel to bury what was killed
+_HEADS_UP = 0.25  # seconds before its timeout at which a worker is asked where it is
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Worker:
     oom_kills: int
     answer: Answer = field(default_factory=Answer)
     code: int | None = None
+    asked: bool = False  # where it is, since its time is nearly over
     overdue: bool = False
     orphaned: bool = False  # nobody will tell of its end: the zygote died under it
     buried_by: float = float("inf")
@@ -60,7 +62,10 @@ class Worker:
         """When to look after it next if it says nothing; monotonic seconds."""
         if self.overdue:
             return self.buried_by
-        return float("inf") if self.job.timeout is None else self.started + self.job.timeout
+        if self.job.timeout is None:
+            return float("inf")
+        ahead = 0.0 if self.asked else min(_HEADS_UP, self.job.timeout / 10)
+        return self.started + self.job.timeout - ahead
 
 
 class Crew:
@@ -156,6 +161,11 @@ class Crew:
             self._selector.unregister(worker.pipe)
 
     def _overdue(self, worker: Worker, now: float) -> None:
+        if not worker.asked:
+            worker.asked = True
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGUSR1)  # faulthandler answers it with a traceback
+            return
         if worker.overdue:
             # It does not die: it is in a system call that nobody can end, and must not be waited for.
             worker.orphaned, worker.code = True, -signal.SIGKILL
@@ -177,7 +187,9 @@ class Crew:
             file.close()
         os.close(worker.pipe)
         answer = worker.answer
-        if worker.overdue and not (answer.done or answer.failed or answer.garbage):
+        # A worker that has not come to its own code yet dies of being asked.
+        late = worker.overdue or (worker.asked and worker.code < 0)
+        if late and not (answer.done or answer.failed or answer.garbage):
             assert worker.job.timeout is not None
             worker.status, worker.reason = verdict.of_timeout(worker.job.timeout, faults)
         elif worker.orphaned and not (answer.done or answer.failed):
@@ -194,7 +206,7 @@ class Crew:
         output, faults = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by _bury
         try:
             with tempfile.TemporaryFile() as task:
-                task.write(_task(job, started))
+                task.write(_task(job))
                 task.flush()
                 files = [task.fileno(), theirs, output.fileno(), faults.fileno()]
                 nursery.fork(job.fresh, {**threads(job.threads), **job.environment}, files)
@@ -248,12 +260,11 @@ class Crew:
             self._nursery = None
 
 
-def _task(job: Job, started: float) -> bytes:
+def _task(job: Job) -> bytes:
     task = {
         "job": job.name,
         "payload": job.payload,
         "path": [*sys.path, os.getcwd()],
-        "deadline": None if job.timeout is None else started + job.timeout,
         "memory_share": job.memory_share,
     }
     return json.dumps(task).encode()

@@ -74,7 +74,8 @@ def apply_settings(measure: Measure) -> dict[str, Any]:
     torch.set_num_threads(measure.threads)
     torch.backends.cuda.matmul.allow_tf32 = measure.tf32
     torch.backends.cudnn.allow_tf32 = measure.tf32
-    torch.use_deterministic_algorithms(measure.deterministic)
+    if measure.deterministic:  # the call imports torch._inductor, a second in every cell
+        torch.use_deterministic_algorithms(True)
     return {
         "threads": measure.threads,
         "tf32": measure.tf32,
