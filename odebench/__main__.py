@@ -1,5 +1,5 @@
 """`python -m odebench`."""
 
-from odebench.cli import main
+from odebench.cli.app import main
 
 main()

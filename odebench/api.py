@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from odebench.record import Record
-    from odebench.select import Filter
+    from odebench.suite.select import Filter
 
 
 def run(
@@ -74,7 +74,7 @@ def filter_of(text: str | None) -> Filter | None:
     if text is None:
         return None
     from odebench.registry import load_builtins
-    from odebench.select import Filter
+    from odebench.suite.select import Filter
 
     load_builtins()
     return Filter.parse(text)
@@ -89,7 +89,7 @@ def spelling_of(text: str, what: str = "solver") -> str:
     if not text.lstrip().startswith("{"):
         return text
     from odebench.spec import Spec
-    from odebench.yaml_source import read_value
+    from odebench.suite.yaml_source import read_value
 
     return str(Spec.from_data(read_value(text, what)))
 

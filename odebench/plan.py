@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import SuiteError, UsageError
-from odebench.grammar import LISTS, plugins_of
 from odebench.record import AXES, Cell
 from odebench.registry import gradients, solvers, steppings
 from odebench.spec import Spec
-from odebench.suite import Suite, find_suite, load_suites
+from odebench.suite.grammar import LISTS, plugins_of
+from odebench.suite.loading import Suite, find_suite, load_suites
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _named(said: str | None, solver: Spec) -> str | None:
 
 def needs_isolation(request: Mapping[str, Any]) -> bool:
     """Whether `prepare` would import a plugin, which may hang or crash and so belongs into a worker. Runs nothing."""
-    from odebench.yaml_source import read_documents
+    from odebench.suite.yaml_source import read_documents
 
     if request.get("plugins"):
         return True

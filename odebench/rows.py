@@ -13,7 +13,7 @@ from typing import Any
 from odebench.errors import OdebenchError, ResultsError
 from odebench.record import AXES, COLUMNS, METRICS, STATUSES, Cell, Record
 from odebench.spec import Spec
-from odebench.spelling import parse
+from odebench.suite.spelling import parse
 
 _TEXT = ("machine", "commit", "version", "started")
 

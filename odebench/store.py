@@ -86,7 +86,7 @@ class Store:
 
     def describe(self, suites: Sequence[Mapping[str, Any]]) -> None:
         """Write suite.yaml; before the first record."""
-        from odebench.yaml_source import dump_documents
+        from odebench.suite.yaml_source import dump_documents
 
         replace_text(self.folder / SUITE, dump_documents(suites), durable=True)
         _sync_folder(self.folder)

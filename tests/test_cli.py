@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import odebench
-from odebench.cli import app
+from odebench.cli.app import app
 from odebench.record import COLUMNS, METRICS
 from odebench.registry import load_builtins, registries
 from odebench.rows import write_csv
@@ -78,7 +78,7 @@ def test_the_help_of_all_tells_the_exit_codes_and_cuts_nothing() -> None:
 def slow_imports(*words: str, **environment: str) -> tuple[list[str], subprocess.CompletedProcess[str]]:
     """Which slow modules a command imports, told in the last line of stderr, and how it ended."""
     code = (
-        f"import sys\nfrom odebench.cli import app\ntry: app({list(words) or None!r}, prog_name='odebench')\n"
+        f"import sys\nfrom odebench.cli.app import app\ntry: app({list(words) or None!r}, prog_name='odebench')\n"
         "except SystemExit: pass\nsys.stderr.write(' '.join(sys.modules))"
     )
     done = process(code=code, **environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from odebench import explain
+from odebench.cli import explain
 from odebench.errors import UsageError
 from odebench.measure.metrics import MEANINGS
 from odebench.record import METRICS

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from odebench.cli.progress import Progress
 from odebench.plan import Plan, Planned
-from odebench.progress import Progress
 from odebench.record import Cell, Record
-from odebench.screen import Screen
+from odebench.report.screen import Screen
 from odebench.spec import Spec
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from odebench.plan import make_plan
-from odebench.suite import load_suites, shipped_suites
+from odebench.suite.loading import load_suites, shipped_suites
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -110,7 +110,7 @@ def test_a_wheel_holds_the_suites_and_finds_them_without_the_checkout(tmp_path: 
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     assert (unpacked / "odebench" / "py.typed").exists()
-    ask = "from odebench.suite import shipped_suites; print(*shipped_suites().values(), sep='\\n')"
+    ask = "from odebench.suite.loading import shipped_suites; print(*shipped_suites().values(), sep='\\n')"
     found = subprocess.run(
         [sys.executable, "-c", ask],
         cwd=tmp_path,

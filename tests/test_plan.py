@@ -13,7 +13,7 @@ import pytest
 
 from odebench.errors import SuiteError
 from odebench.plan import Plan, make_plan, needs_isolation, prepare, refused
-from odebench.suite import load_suites, shipped_suites
+from odebench.suite.loading import load_suites, shipped_suites
 
 SUITE = """\
 name: matrix

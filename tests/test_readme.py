@@ -10,7 +10,7 @@ import pytest
 
 import odebench
 from odebench.registry import load_builtins, registries
-from odebench.suite import load_suites, shipped_suites
+from odebench.suite.loading import load_suites, shipped_suites
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 
@@ -69,7 +69,7 @@ def test_the_readme_names_every_shipped_suite_and_every_solver_and_gradient() ->
 def test_every_odebench_command_of_the_readme_is_one() -> None:
     from typer.main import get_command
 
-    from odebench.cli import app
+    from odebench.cli.app import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     used = [shlex.split(each)[1] for each in re.findall(r"`(odebench [a-z][^`]*)`", README)]

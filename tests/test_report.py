@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from odebench import layout, table, text, units
 from odebench.errors import UsageError
 from odebench.record import COLUMNS, Cell, Record
+from odebench.report import layout, table, text, units
 from odebench.spec import Spec
 
 COUPLED = {"coupled": {"base": "rk4", "coupling": 0.999}}

@@ -7,8 +7,8 @@ import io
 import json
 import math
 
-from odebench import formats, table
 from odebench.record import COLUMNS, Record
+from odebench.report import formats, table
 from odebench.rows import read_csv
 from tests.test_report import MANY, record
 

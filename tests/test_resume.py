@@ -19,9 +19,9 @@ from census import alive, survivors
 from odebench.errors import NothingSelected, SuiteError, UsageError
 from odebench.execute import run_suites
 from odebench.record import Cell, Record
-from odebench.select import Filter
 from odebench.store import read_results
-from odebench.yaml_source import read_documents
+from odebench.suite.select import Filter
+from odebench.suite.yaml_source import read_documents
 
 PLUGINS = Path(__file__).parent / "plugins"
 TINY = """

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from odebench.registry import load_builtins
-from odebench.schema import suite_schema
-from odebench.suite import load_suites, shipped_suites
-from odebench.yaml_source import read_documents
+from odebench.suite.loading import load_suites, shipped_suites
+from odebench.suite.schema import suite_schema
+from odebench.suite.yaml_source import read_documents
 
 jsonschema = pytest.importorskip("jsonschema")
 GOOD: dict[str, Any] = {

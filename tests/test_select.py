@@ -7,8 +7,8 @@ import pytest
 from odebench.errors import UsageError
 from odebench.record import Cell
 from odebench.registry import load_builtins
-from odebench.select import Filter
 from odebench.spec import Spec
+from odebench.suite.select import Filter
 
 load_builtins()
 CELL = Cell(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from odebench.errors import OptionError, SuiteError, UsageError
-from odebench.options import canonical
 from odebench.record import Measure
 from odebench.spec import Spec
-from odebench.suite import Suite, find_suite, load_suites, shipped_suites
-from odebench.yaml_source import dump_documents
+from odebench.suite.loading import Suite, find_suite, load_suites, shipped_suites
+from odebench.suite.options import canonical
+from odebench.suite.yaml_source import dump_documents
 
 GOOD = """\
 name: good

@@ -11,7 +11,7 @@ import pytest
 
 from odebench.errors import SuiteError
 from odebench.plan import make_plan, needs_isolation
-from odebench.suite import load_suites, shipped_suites
+from odebench.suite.loading import load_suites, shipped_suites
 
 PLAIN = """\
 name: plain

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from odebench.errors import SuiteError
-from odebench.yaml_source import dump_documents, read_documents
+from odebench.suite.yaml_source import dump_documents, read_documents
 
 
 def write(folder: Path, text: str | bytes) -> Path:

@@ -15,9 +15,9 @@ from odebench.errors import UsageError
 from odebench.execute.crew import Crew
 from odebench.execute.planning import make_request, prepare_plan
 from odebench.plan import Plan
-from odebench.select import Filter
 from odebench.store import MACHINE, RECORDS, SUITE, key_of
-from odebench.suite import Suite
+from odebench.suite.loading import Suite
+from odebench.suite.select import Filter
 
 
 def choose(output: Path | None, suites: Sequence[Suite]) -> Path:
@@ -30,9 +30,7 @@ def choose(output: Path | None, suites: Sequence[Suite]) -> Path:
         if output.exists() and not output.is_dir():
             raise UsageError(f"-o {output}: is a file; name a new folder")
         if output.is_dir() and not _is_empty(output):
-            raise UsageError(
-                f"-o {output}: is not empty; to go on with the run in it: odebench run --resume {output}"
-            )
+            raise UsageError(f"-o {output}: is not empty; to go on with the run in it: odebench run --resume {output}")
         return output
     names = "+".join(dict.fromkeys(re.sub(r"[^\w.-]+", "_", suite.name) for suite in suites))[:80]
     stem = f"{names}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"

@@ -20,9 +20,9 @@ from odebench.execute.schedule import Schedule, Task, now
 from odebench.execute.truths import Truths
 from odebench.plan import Plan, Planned
 from odebench.record import Cell, Record
-from odebench.select import Filter
 from odebench.store import Store, key_of
-from odebench.suite import Suite
+from odebench.suite.loading import Suite
+from odebench.suite.select import Filter
 
 _PROBE = 120.0  # seconds for a worker to import torch and count GPUs
 

@@ -11,7 +11,7 @@ from odebench.execute.crew import Job, Worker
 from odebench.execute.truths import Truths
 from odebench.plan import Planned
 from odebench.record import Cell
-from odebench.suite import Suite
+from odebench.suite.loading import Suite
 
 
 @dataclass(frozen=True)

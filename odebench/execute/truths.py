@@ -10,7 +10,7 @@ from pathlib import Path
 from odebench import registry
 from odebench.execute.crew import Job, Worker
 from odebench.record import Cell
-from odebench.suite import Suite
+from odebench.suite.loading import Suite
 
 PATIENCE = 300.0  # seconds that a truth may take at least; it is shared by many cells, and then kept
 

@@ -9,12 +9,12 @@ import types
 from math import isfinite
 from typing import Any, Literal, Union, get_args, get_origin
 
-from odebench.grammar import DEFAULTS, DTYPES, LISTS, REQUIRED, TIMEOUT
-from odebench.options import default_of
 from odebench.record import AXES, Measure
 from odebench.registry import MISSING, Entry, Option, registries
 from odebench.spec import Spec
-from odebench.spelling import NAMED
+from odebench.suite.grammar import DEFAULTS, DTYPES, LISTS, REQUIRED, TIMEOUT
+from odebench.suite.options import default_of
+from odebench.suite.spelling import NAMED
 
 Schema = dict[str, Any]
 _PLAIN = {float: "number", int: "integer", str: "string", bool: "boolean", types.NoneType: "null"}

@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odebench.api import filter_of
+from odebench.cli.exits import INTERRUPTED
+from odebench.cli.progress import Progress
 from odebench.errors import NothingSelected, ResultsError
-from odebench.exits import INTERRUPTED
-from odebench.layout import Line
-from odebench.progress import Progress
 from odebench.record import AXES, Record
-from odebench.report import left_out, report, write
-from odebench.screen import Format, Screen
+from odebench.report.layout import Line
+from odebench.report.output import left_out, report, write
+from odebench.report.screen import Format, Screen
+from odebench.report.table import arrange, chosen_table
+from odebench.report.text import UNLIMITED, fold, plain
 from odebench.store import key_of
-from odebench.table import arrange, chosen_table
-from odebench.text import UNLIMITED, fold, plain
 
 if TYPE_CHECKING:
     from odebench.plan import Plan, Planned
-    from odebench.select import Filter
     from odebench.store import Key
+    from odebench.suite.select import Filter
 
 SAMPLE = 4  # squares named of those refused for one reason
 

@@ -8,11 +8,11 @@ from itertools import product
 from typing import Any
 
 from odebench.errors import did_you_mean
-from odebench.exclude import Rule, read_rule
-from odebench.options import BITS, Finding, Trail, resolve, show
 from odebench.record import Measure
 from odebench.spec import Spec
-from odebench.spelling import NAMED
+from odebench.suite.exclude import Rule, read_rule
+from odebench.suite.options import BITS, Finding, Trail, resolve, show
+from odebench.suite.spelling import NAMED
 
 LISTS = {
     "problem": "problems",

@@ -19,7 +19,7 @@ from odebench.errors import UnknownName, did_you_mean
 from odebench.record import AXES, Cell
 from odebench.registry import registries
 from odebench.spec import Spec
-from odebench.spelling import DEPTH, NAMED, Cursor, covers, scalar
+from odebench.suite.spelling import DEPTH, NAMED, Cursor, covers, scalar
 
 Test = Callable[[Cell], bool]
 _KEYWORD = re.compile(r"(and|or|not)(?![^\s()=!])")

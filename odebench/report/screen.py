@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from odebench.layout import Line
+    from odebench.report.layout import Line
 
 CODES = {"bold": "1", "dim": "2", "red": "31", "cyan": "36"}  # SGR numbers of the styles a `Line` is written in
 

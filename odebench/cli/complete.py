@@ -33,7 +33,7 @@ def _start(incomplete: str, source: Callable[..., Iterable[tuple[str, str]]], ar
 
 
 def _suites(incomplete: str) -> Iterable[tuple[str, str]]:
-    from odebench.suite import shipped_suites
+    from odebench.suite.loading import shipped_suites
 
     yield from ((name, "shipped") for name in shipped_suites())
     for path in sorted(map(Path, glob(f"{escape(incomplete)}*"))):

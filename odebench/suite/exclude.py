@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from odebench.errors import UsageError, did_you_mean
-from odebench.options import Finding, Trail, resolve, show
 from odebench.record import AXES
 from odebench.registry import registries
 from odebench.spec import Spec
-from odebench.spelling import NAMED, covers, parse
+from odebench.suite.options import Finding, Trail, resolve, show
+from odebench.suite.spelling import NAMED, covers, parse
 
 
 @dataclass(frozen=True)

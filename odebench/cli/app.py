@@ -8,10 +8,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from odebench import complete
+from odebench.cli import complete
+from odebench.cli.exits import Commands
 from odebench.errors import NothingSelected, UsageError
-from odebench.exits import Commands
-from odebench.screen import Format, Screen
+from odebench.report.screen import Format, Screen
 
 EXIT_CODES = """\b
 exit codes:
@@ -148,8 +148,8 @@ def run(
       odebench run a.yaml --solver my.py:my_solver --repeats 30
       odebench run --resume results/a-2026-01-31T120000Z
     """
-    from odebench import running
     from odebench.api import request_of
+    from odebench.cli import running
 
     if not suites and resume is None:
         raise UsageError("name a suite to run, or --resume FOLDER; `odebench list suites` shows those that ship")
@@ -168,8 +168,8 @@ def validate(suites: Suites = None, plugin: Plugins = None, device: Devices = No
     examples:
       odebench validate quickstart my.yaml
     """
-    from odebench import running
     from odebench.api import request_of
+    from odebench.cli import running
 
     if not suites:
         raise UsageError("name a suite to validate; `odebench list suites` shows those that ship")
@@ -185,7 +185,7 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")], json: AsJson =
       odebench list solvers
       odebench list problems --json
     """
-    from odebench import explain
+    from odebench.cli import explain
 
     _load(plugin)
     screen = Screen()
@@ -210,7 +210,7 @@ def explain_(
       odebench explain "alf(eta=0.9)"
       odebench explain gradient:adjoint
     """
-    from odebench import explain
+    from odebench.cli import explain
 
     _load(plugin)
     screen = Screen()
@@ -236,7 +236,7 @@ def show(
       odebench show results.csv --columns solver,gradient,wall,memory --format markdown
     """
     from odebench.api import filter_of
-    from odebench.report import report
+    from odebench.report.output import report
     from odebench.store import read_results
 
     chosen = filter_of(where)
@@ -256,7 +256,7 @@ def schema(plugin: Plugins = None) -> None:
     """
     import json
 
-    from odebench.schema import suite_schema
+    from odebench.suite.schema import suite_schema
 
     _load(plugin)
     Screen().data(json.dumps(suite_schema(), indent=2, ensure_ascii=False) + "\n")

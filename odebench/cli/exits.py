@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from odebench.errors import OdebenchError, SuiteError
-from odebench.screen import Screen
+from odebench.report.screen import Screen
 
 FAULT = 70
 INTERRUPTED = 130
@@ -47,7 +47,7 @@ class Commands(TyperGroup):
 
 def complain(error: OdebenchError) -> None:
     """Print an error that odebench can explain; findings of a suite are located lines and stand as they are."""
-    from odebench.text import plain
+    from odebench.report.text import plain
 
     if isinstance(error, SuiteError):
         lines = [plain(finding) for finding in error.findings]
@@ -62,7 +62,7 @@ def fault(error: Exception) -> NoReturn:
     Raises:
         Exit: with 70.
     """
-    from odebench.text import plain
+    from odebench.report.text import plain
 
     if os.environ.get("ODEBENCH_TRACEBACK"):
         import traceback

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from odebench import layout, units
 from odebench.record import AXES, Cell, Record
+from odebench.report import layout, units
+from odebench.report.screen import Screen
+from odebench.report.table import DEFAULT_FIGURES, arrange
+from odebench.report.text import plain
 from odebench.rows import record_to_row
-from odebench.screen import Screen
-from odebench.table import DEFAULT_FIGURES, arrange
-from odebench.text import plain
 
 if TYPE_CHECKING:
     from odebench.plan import Plan

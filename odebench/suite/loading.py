@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import SuiteError, UsageError, did_you_mean
-from odebench.exclude import Rule, may_cover
-from odebench.grammar import LISTS, device, plugins_of, read_suite, seconds, whole
-from odebench.options import Finding, resolve, show
 from odebench.record import Measure
 from odebench.registry import load_builtins, load_plugin
 from odebench.spec import Spec
-from odebench.spelling import NAMED, parse
+from odebench.suite.exclude import Rule, may_cover
+from odebench.suite.grammar import LISTS, device, plugins_of, read_suite, seconds, whole
+from odebench.suite.options import Finding, resolve, show
+from odebench.suite.spelling import NAMED, parse
 
 OVERRIDES = ("devices", "repeats", "timeout", "solvers")
 
@@ -80,7 +80,7 @@ class Suite:
 
 def shipped_suites() -> dict[str, Path]:
     """Name -> file of every suite that odebench ships, sorted by name."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     folder = next((each for each in (package / "suites", package.parent / "suites") if each.is_dir()), package)
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
@@ -128,7 +128,7 @@ def load_suites(
     Raises:
         SuiteError: with every finding of every file.
     """
-    from odebench.yaml_source import Document, read_documents
+    from odebench.suite.yaml_source import Document, read_documents
 
     assert set(overrides or ()) <= set(OVERRIDES), f"overrides are {OVERRIDES}, got {overrides}"
     load_builtins()
@@ -185,7 +185,7 @@ def _imports(path: Path, document: Any) -> tuple[tuple[str, ...], list[Finding]]
 
 
 def _lines(path: Path, document: Any, found: Iterable[Finding]) -> list[str]:
-    from odebench.yaml_source import located
+    from odebench.suite.yaml_source import located
 
     lines = []
     for each in found:

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 
-from odebench import units
 from odebench.record import AXES, COLUMNS, METRICS
-from odebench.table import Row, Table
-from odebench.text import UNLIMITED, fold, plain
+from odebench.report import units
+from odebench.report.table import Row, Table
+from odebench.report.text import UNLIMITED, fold, plain
 
 GAP = 2
 NAME_WIDTH = 16  # the widest name that is not folded where a figure would be left out for it

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from odebench.errors import SuiteError, UsageError
-from odebench.spelling import BOOL, DEPTH, FLOAT, INT, NULL, scalar
+from odebench.suite.spelling import BOOL, DEPTH, FLOAT, INT, NULL, scalar
 
 BYTES = 1 << 20
 NODES = 20_000  # after aliases were written out

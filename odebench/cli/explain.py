@@ -9,11 +9,11 @@ from typing import Any
 
 from odebench.api import spelling_of
 from odebench.errors import OdebenchError, UsageError, did_you_mean
-from odebench.options import canonical, default_of, describe
 from odebench.registry import SPAN, Entry, Option, gradients, registries, solvers, steppings
+from odebench.report.text import UNLIMITED, fold, plain
 from odebench.spec import Spec
-from odebench.spelling import parse
-from odebench.text import UNLIMITED, fold, plain
+from odebench.suite.options import canonical, default_of, describe
+from odebench.suite.spelling import parse
 
 # N steps of an s-stage scheme: (memory held until the backward pass, evaluations of f in it, exact?)
 LAWS = {
@@ -106,8 +106,8 @@ def catalogue(kinds: str) -> list[dict[str, Any]]:
 
 
 def _suites() -> list[dict[str, Any]]:
-    from odebench.suite import shipped_suites
-    from odebench.yaml_source import read_documents
+    from odebench.suite.loading import shipped_suites
+    from odebench.suite.yaml_source import read_documents
 
     found = []
     for name, path in shipped_suites().items():

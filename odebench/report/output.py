@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from odebench import table
 from odebench.record import Record
+from odebench.report import table
+from odebench.report.screen import Format, Screen
 from odebench.rows import columns_of
-from odebench.screen import Format, Screen
 
 
 def report(
@@ -38,7 +38,7 @@ def report(
 
 def write(made: table.Table, screen: Screen, form: Format) -> None:
     """One table in one format."""
-    from odebench import formats, layout
+    from odebench.report import formats, layout
 
     if form is Format.table:
         place = layout.fit(made, screen.width)
@@ -50,7 +50,7 @@ def write(made: table.Table, screen: Screen, form: Format) -> None:
 
 def left_out(columns: Sequence[str], screen: Screen) -> None:
     """Tell which figures the terminal had no room for."""
-    from odebench.text import fold
+    from odebench.report.text import fold
 
     if columns and screen.width:
         told = f"no room for {', '.join(columns)}: a wider terminal, a pipe, or show with --columns has it"

@@ -13,9 +13,9 @@ import math
 import re
 from typing import Any
 
-from odebench.layout import look_of, shown
-from odebench.table import Table
-from odebench.text import plain
+from odebench.report.layout import look_of, shown
+from odebench.report.table import Table
+from odebench.report.text import plain
 
 JSON_FORMAT = 1  # of the document that `--format json` writes
 

@@ -1,0 +1,1 @@
+"""Records -> one table of numbers -> terminal, CSV, JSON, Markdown."""
