@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	--disable-pip-version-check install --quiet
 
-.PHONY: run test check lint types imports format environment build clean
+.PHONY: run test figures check lint types imports format environment build clean
 .DELETE_ON_ERROR:
 
 run: environment
@@ -33,6 +33,9 @@ imports: environment
 format: environment
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+figures: environment
+	$(BIN)/python docs/figures.py
 
 environment: $(VENV)/installed
 
