@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,3 +62,19 @@ def add_into(total: Sequence[Tensor], share: Sequence[Tensor]) -> None:
 def add(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """xs + ys as fresh tensors."""
     return tuple(torch._foreach_add(list(xs), list(ys))) if xs else ()
+
+
+def leaves(outs: Sequence[Tensor]) -> list[Tensor]:
+    """The leaf tensors that `outs` depend on and that require a gradient."""
+    found = {id(out): out for out in outs if out.is_leaf and out.requires_grad}
+    stack: list[Any] = [out.grad_fn for out in outs if out.grad_fn is not None]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        leaf = getattr(node, "variable", None)  # of autograd's AccumulateGrad
+        if isinstance(leaf, Tensor):
+            found[id(leaf)] = leaf
+        fresh = {below for below, _ in node.next_functions if below is not None} - seen
+        seen |= fresh
+        stack += fresh
+    return list(found.values())

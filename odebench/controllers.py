@@ -101,7 +101,7 @@ def rms(x: Tensor) -> Tensor:
     import torch
 
     size: Tensor = torch.linalg.vector_norm(x)
-    return size.div(x.numel() ** 0.5)
+    return size.div(max(1, x.numel()) ** 0.5)
 
 
 # Exponents on the last three scaled errors, newest first, each divided by the error's order. PI is Gustafsson's PI.3.4;
@@ -117,8 +117,9 @@ _FILTERS: dict[str, tuple[float, float, float]] = {
 class Adaptive:
     """Steps chosen so that the estimated local error, in units of atol + rtol·max(|y|, |y1|), has RMS at most 1.
 
-    The norm runs over the whole batch. A trial that fails is retaken smaller, without growth right after it; the first
-    step follows Hairer's heuristic unless `first_step` is given. `controller`: i (as torchdiffeq), pi, pid.
+    The norm runs over the whole batch. A trial that fails is retaken smaller; the first step follows Hairer's heuristic
+    unless `first_step` is given. `controller`: i, pi, pid. With i the steps are torchdiffeq's, but that a step may
+    shrink after an accepted one too.
 
     Raises:
         ValueError: a tolerance is negative or both are zero, or a factor is out of range.
@@ -171,7 +172,7 @@ class Adaptive:
             known = getattr(stepper, "slope", None)
             slope = known(state) if known is not None else None
             k = (f(ts[0], y) if slope is None else slope).detach()
-            scale = y.abs().mul_(self.rtol).add_(self.atol)
+            scale = self._scale(y.abs())
             d0, d1 = float(norm(y / scale)), float(norm(k / scale))
             h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
             h0 = min(h0, span)
@@ -190,7 +191,7 @@ class Adaptive:
 
         assert step.error is not None
         with torch.no_grad():
-            scale = torch.maximum(before[0].abs(), step.state[0].abs()).mul_(self.rtol).add_(self.atol)
+            scale = self._scale(torch.maximum(before[0].abs(), step.state[0].abs()))
             size = float(norm(step.error / scale))
         if not isfinite(size):
             return Verdict(False, dt * self.min_factor, memory)
@@ -204,6 +205,13 @@ class Adaptive:
         for error, exponent in zip(history, exponents, strict=True):
             factor *= error ** (-exponent / order)
         return Verdict(True, dt * min(self.max_factor, max(self.min_factor, factor)), history[:2])
+
+    def _scale(self, size: Tensor) -> Tensor:
+        """The error allowed, in place. Without atol a component that rests at 0 must not make it 0/0."""
+        import torch
+
+        scale = size.mul_(self.rtol).add_(self.atol)
+        return scale if self.atol else scale.clamp_min_(torch.finfo(scale.dtype).tiny)
 
 
 steppings.add(Entry("stepping", "fixed", Fixed, "Equal steps: `steps` of them, or steps of length `dt`"))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odebench import registry
+from odebench.autodiff import leaves
 from odebench.controllers import Replay
 from odebench.errors import Refusal, UsageError, did_you_mean
 from odebench.integrate import timed
 from odebench.spec import Spec
-from odebench.types import Controller, Stepper, Tick
+from odebench.types import Controller, Gradient, Params, Stepper, Tick
 
 # torchdiffeq's name for an option of the step-size control -> ours
 _ADAPTIVE_OPTIONS = {
@@ -51,50 +54,71 @@ def odeint(
         options: {"step_size": h} takes fixed steps with any scheme; otherwise first_step, max_num_steps, safety,
             ifactor, dfactor, controller. A scheme without an error estimate takes one step per interval of `t`
             unless step_size is given.
-        params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module.
+        params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
+            depends on nothing else that needs a gradient.
 
     Returns:
         A tensor (len(t), *y0.shape), or a tuple of such. Differentiable in y0 and `params`, not in `t`.
 
     Raises:
-        UsageError: arguments that make no sense, or `params` missing where the gradient needs it.
+        UsageError: arguments that make no sense, `params` missing or too few where the gradient needs them, or an f
+            that answers in another shape or changes y; its first call is looked at.
         Refusal: the scheme and the gradient, or the scheme and the stepping, do not go together.
         SolveError: the step size underflowed or the step limit was reached; Divergence where nothing is finite.
     """
     registry.load_builtins()
-    if isinstance(y0, tuple):
-        return _odeint_of_tuple(f, y0, t, rtol, atol, method, gradient, options, params)
-    ts = _times(t, y0)
-    stepper, how = _pair(Spec.from_data(method), Spec.from_data(gradient))
+    spec = Spec.from_data(gradient)
+    given = _params(f, params, spec)
+    # Direct backpropagation finds by itself what f depends on, and an explicit `params` may leave something out.
+    complete = params is not None or not torch.is_grad_enabled() or _is_direct(spec)
+    checked = _checked(f, None if complete else given)
+    pair = *_pair(Spec.from_data(method), spec), f"{Spec.from_data(method)} with {spec}"
+    if not isinstance(y0, tuple):
+        return _solve(checked, y0, t, pair, given, rtol, atol, options)
+    laid = _Laid.of(y0)
+    return laid.parts(_solve(laid.around(checked), laid.end_to_end(y0), t, pair, given, rtol, atol, options))
+
+
+def _solve(
+    f: Callable[[Tensor, Tensor], Tensor],
+    y0: Tensor,
+    t: Tensor,
+    pair: tuple[Stepper, Gradient, str],
+    params: tuple[Tensor, ...],
+    rtol: float,
+    atol: float,
+    options: Mapping[str, Any] | None,
+) -> Tensor:
+    ts, (stepper, how, name) = _times(t, y0), pair
     control = _control(stepper, ts, rtol, atol, dict(options or {}))
     refused = control.refusal(stepper) or how.refusal(stepper)
     if refused:
-        raise Refusal(f"{Spec.from_data(method)} with {Spec.from_data(gradient)}: {refused}")
-    field = timed(_shape_checked(f), t, t.dtype)
-    solution: Tensor = how.solve(field, _params(f, params, gradient), y0, ts, stepper, control)
-    return solution
+        raise Refusal(f"{name}: {refused}")
+    return how.solve(timed(f, t, t.dtype), params, y0, ts, stepper, control)
 
 
-def _odeint_of_tuple(f: Callable[..., Any], y0: tuple[Tensor, ...], t: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    """Solve for the parts laid end to end in one vector; error norms then run over all of them."""
-    if not y0 or not all(isinstance(part, Tensor) for part in y0):
-        raise UsageError("y0 must be a tensor, or a tuple of at least one tensor")
-    sizes, shapes = [part.numel() for part in y0], [part.shape for part in y0]
+@dataclass(frozen=True)
+class _Laid:
+    """Tensors laid end to end in one vector; error norms then run over all of them."""
 
-    def parts(x: Tensor) -> tuple[Tensor, ...]:
-        lead = x.shape[:-1]
-        return tuple(p.reshape((*lead, *s)) for p, s in zip(torch.split(x, sizes, dim=-1), shapes, strict=True))
+    shapes: tuple[torch.Size, ...]
 
-    def flat(t: Tensor, x: Tensor) -> Tensor:
-        return torch.cat([part.reshape(-1) for part in f(t, parts(x))])
+    @classmethod
+    def of(cls, parts: tuple[Tensor, ...]) -> _Laid:
+        if not parts or not all(isinstance(part, Tensor) for part in parts):
+            raise UsageError("y0 must be a tensor, or a tuple of at least one tensor")
+        return cls(tuple(part.shape for part in parts))
 
-    rtol, atol, method, gradient, options, params = rest
-    given = _params(f, params, gradient)
-    ys = odeint(
-        flat, torch.cat([part.reshape(-1) for part in y0]), t,
-        rtol=rtol, atol=atol, method=method, gradient=gradient, options=options, params=given,
-    )  # fmt: skip
-    return parts(ys)
+    def end_to_end(self, parts: Iterable[Tensor]) -> Tensor:
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Of the last axis; those before it stay."""
+        split = torch.split(x, [shape.numel() for shape in self.shapes], dim=-1)
+        return tuple(part.reshape((*x.shape[:-1], *shape)) for part, shape in zip(split, self.shapes, strict=True))
+
+    def around(self, f: Callable[[Tensor, Any], Any]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda t, x: self.end_to_end(f(t, self.parts(x)))
 
 
 def _times(t: Tensor, y0: Any) -> tuple[float, ...]:
@@ -106,12 +130,12 @@ def _times(t: Tensor, y0: Any) -> tuple[float, ...]:
         raise UsageError("gradients with respect to t are not computed; pass t.detach()")
     ts = tuple(t.tolist())
     steps = [b - a for a, b in pairwise(ts)]
-    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
-        raise UsageError("t must be strictly increasing or strictly decreasing")
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)) or not all(map(isfinite, ts)):
+        raise UsageError("t must be finite, and strictly increasing or strictly decreasing")
     return ts
 
 
-def _pair(method: Spec, gradient: Spec) -> tuple[Stepper, Any]:
+def _pair(method: Spec, gradient: Spec) -> tuple[Stepper, Gradient]:
     """The scheme and the gradient; `mali` is a name for `reversible` with alf alone."""
     if gradient.name == "mali" and registry.solvers.get(method.name).name != "alf":
         raise Refusal(f"mali is the reversible gradient of alf; with {method} ask for `reversible`")
@@ -132,33 +156,70 @@ def _control(stepper: Stepper, ts: tuple[float, ...], rtol: float, atol: float, 
     return registry.steppings.build(Spec.of("adaptive", given))  # type: ignore[no-any-return]
 
 
-def _params(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: Any) -> tuple[Tensor, ...]:
+def _is_direct(gradient: Spec) -> bool:
+    return registry.gradients.get(gradient.name).name == "direct"
+
+
+def _params(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: Spec) -> tuple[Tensor, ...]:
     """What to differentiate; asked for rather than guessed, since a silent zero gradient is the worst answer."""
+    if params is None and isinstance(f, nn.Module):
+        params = tuple(f.parameters())
     if params is not None:
-        return tuple(p for p in params if p.requires_grad)
-    if isinstance(f, nn.Module):
-        return tuple(p for p in f.parameters() if p.requires_grad)
-    spec = Spec.from_data(gradient)
-    if registry.gradients.get(spec.name).name == "direct":
+        # A tensor named twice would get its gradient twice.
+        return tuple({id(p): p for p in params if p.requires_grad}.values())
+    if _is_direct(gradient):
         return ()
     raise UsageError(
-        f"f is no torch.nn.Module, so gradient {spec} needs params=(…), the tensors f depends on; () for none"
+        f"f is no torch.nn.Module, so gradient {gradient} needs params=(…), the tensors f depends on; () for none"
     )
 
 
-def _shape_checked(f: Callable[..., Any]) -> Callable[[Tensor, Tensor], Tensor]:
-    """f, its first answer checked: broadcasting would turn a wrong shape into a wrong solution."""
+def _checked(f: Callable[[Tensor, Any], Any], known: tuple[Tensor, ...] | None) -> Callable[[Tensor, Any], Any]:
+    """f, its first call checked: that it answers in the shapes of y, broadcasting would turn another one into a wrong
+    solution; that it leaves y alone; and, where `known` is given, that nothing else it depends on needs a gradient.
+    """
     checked = False
 
-    def call(t: Tensor, y: Tensor) -> Tensor:
+    def call(t: Tensor, y: Any) -> Any:
         nonlocal checked
-        dy: Tensor = f(t, y)
-        if not checked:
-            if not isinstance(dy, Tensor) or dy.shape != y.shape:
-                raise UsageError(
-                    f"f must return a tensor shaped like y, {tuple(y.shape)}; got {getattr(dy, 'shape', type(dy))}"
-                )
-            checked = True
+        if checked:
+            return f(t, y)
+        before = _parts(y)
+        versions = [None if part.is_inference() else part._version for part in before]
+        if known is None:
+            dy = f(t, y)
+        else:
+            dy = _without_strangers(f, t, tuple(part.detach() for part in before), isinstance(y, tuple), known)
+        shapes, wanted = [getattr(d, "shape", type(d)) for d in _parts(dy)], [part.shape for part in before]
+        if shapes != wanted:
+            tell = "a tensor" if isinstance(y, Tensor) else "a tuple of tensors"
+            raise UsageError(f"f must return {tell} shaped like y, {[*map(tuple, wanted)]}; got {shapes}")
+        if any(v is not None and part._version != v for part, v in zip(before, versions, strict=True)):
+            raise UsageError("f changed y in place; it must return dy/dt as a tensor of its own")
+        checked = True
         return dy
 
     return call
+
+
+def _without_strangers(f: Callable[..., Any], t: Tensor, y: tuple[Tensor, ...], many: bool, known: Params) -> Any:
+    """f(t, y) without a graph.
+
+    Raises:
+        UsageError: it depends on a leaf that requires a gradient and is not `known`: that gradient would be lost.
+    """
+    with torch.enable_grad():
+        dy = _parts(f(t, y if many else y[0]))
+    named = {id(p) for p in known}
+    for leaf in leaves([d for d in dy if isinstance(d, Tensor)]):
+        if id(leaf) not in named:
+            raise UsageError(
+                f"f depends on a tensor of shape {tuple(leaf.shape)} that requires a gradient and is none of its "
+                "parameters; name all that f depends on in params=(…), or detach it"
+            )
+    dy = tuple(d.detach() if isinstance(d, Tensor) else d for d in dy)
+    return dy if many else dy[0]
+
+
+def _parts(y: Any) -> tuple[Any, ...]:
+    return tuple(y) if isinstance(y, (tuple, list)) else (y,)

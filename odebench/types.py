@@ -164,10 +164,10 @@ class Trial(Protocol):
     """What the stopwatch holds: one bound solve, native or a peer's."""
 
     def forward(self) -> None:
-        """Solve, with what the gradient needs kept; the loss is taken."""
+        """Solve, with what the gradient needs kept."""
 
     def backward(self) -> None:
-        """The gradient of the last forward; frees what was kept."""
+        """The loss of the last forward and its gradient; frees what was kept."""
 
     def sync(self) -> None:
         """Wait until the device is idle."""

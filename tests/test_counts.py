@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from matrix import ADAPTIVE, SOLVERS, mlp, refusal, solve
 
 from odebench import registry
 from odebench.controllers import Fixed
 from odebench.gradients import Recompute, Sweep
 from odebench.gradients.recall import advances, descent, reach, split
+from odebench.problems import Bound
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
 
@@ -112,3 +114,24 @@ def test_recursive_never_holds_more_states_than_its_checkpoints() -> None:
     solve(bound, stepper, Sweep(Watched(5)), Fixed(steps=50))
     assert max(held) <= 5
     assert held[-1] == 1
+
+
+@pytest.mark.parametrize("gradient", ["direct", "aca", "adjoint", "symplectic"])
+def test_a_field_that_returns_a_parameter_as_it_is_is_counted_and_left_without_hooks(gradient: str) -> None:
+    slope = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    y0 = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    bound = Bound(Constant(slope), (slope,), y0, (0.0, 1.0), lambda ys: ys[-1].sum())
+    got = solve(bound, Spec("euler"), Spec(gradient), Fixed(steps=5))
+    assert (got.nfe_forward, got.vjp_backward) == (5, 5)
+    assert got.gradient.tolist() == [1.0, pytest.approx(1.0)]
+    assert not slope._backward_hooks
+    assert not y0._backward_hooks
+
+
+class Constant(torch.nn.Module):
+    def __init__(self, slope: torch.Tensor) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.slope

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.controllers import Fixed
 from odebench.errors import Divergence, SolveError
 from odebench.measure.bare import BareLoop
 from odebench.measure.cell import build_trial, measure_cell
+from odebench.measure.check import Trajectory
 from odebench.measure.clock import time_rounds, warm_up
 from odebench.measure.count import Counts, StepLog, count
 from odebench.measure.statistics import median_interval, time_metrics
@@ -118,6 +122,19 @@ def test_saved_times_reset_the_adjoint_and_the_drift_before_the_reset_is_told() 
     assert 0 < reset < whole
 
 
+def test_nodes_are_compared_although_the_way_back_meets_them_a_bit_beside() -> None:
+    seen = Trajectory((0.0, 0.7), everywhere=True)
+    nodes = [tick.t for tick in Fixed(steps=2048).mesh((0.0, 0.7))]  # every other one lies where keys are rounded
+    for t in nodes:
+        seen.saw(t, torch.ones(1))
+    missed = 0
+    for t in nodes:
+        seen.worst = 0.0
+        seen.recalled(math.nextafter(t, 1.0), torch.zeros(1))
+        missed += seen.worst == 0.0
+    assert missed == 0
+
+
 def test_work_is_evaluations_and_twice_the_cotangents() -> None:
     found = measured(cell("growth", "rk4", "aca"))["metrics"]
     assert found["work"] == 80 + 80 + 2 * 80
@@ -186,6 +203,32 @@ def test_rounds_stop_before_the_deadline_but_never_before_the_first() -> None:
     bare = type("Bare", (), {"both": lambda self: None, "forward": lambda self: None})()
     assert len(time_rounds(SpyTrial([]), bare, 100, 30.0, FakeClock()).forward) == 2  # type: ignore[arg-type]
     assert len(time_rounds(SpyTrial([]), bare, 100, 0.0, FakeClock()).forward) == 1  # type: ignore[arg-type]
+
+
+def test_what_a_plugin_leaves_in_cycles_does_not_pile_up_from_round_to_round() -> None:
+    alive = 0
+
+    class Leaky(SpyTrial):
+        def forward(self) -> None:
+            knot = Knot()
+            knot.self = knot
+
+    class Knot:
+        self: Any
+
+        def __init__(self) -> None:
+            nonlocal alive
+            alive += 1
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    bare = type("Bare", (), {"both": lambda self: None, "forward": lambda self: None})()
+    time_rounds(Leaky([]), bare, 20, 1e9, FakeClock())  # type: ignore[arg-type]
+    assert alive <= 2  # of the last round
+    assert gc.isenabled()
+    gc.collect()
 
 
 def test_a_given_number_of_warm_up_runs_is_run() -> None:

@@ -122,6 +122,11 @@ def test_stored_states_are_all_that_grows(gradient: str) -> None:
     assert many - few == 200 * 8 * 16 * 8
 
 
+def test_aca_holds_the_states_before_its_steps_and_nothing_else() -> None:
+    assert weighed(Spec("rk4"), Spec("aca"), 20)["graph_bytes"] == 19 * 8 * 16 * 8  # y0 is below the floor
+    assert weighed(Spec("dopri5"), Spec("aca"), 20)["graph_bytes"] == (19 + 20) * 8 * 16 * 8  # and slopes beside them
+
+
 def test_recursive_grows_by_its_checkpoints_only() -> None:
     spec = Spec.of("recursive", {"checkpoints": 4})
     assert weighed(Spec("rk4"), spec, 50)["peak_memory_bytes"] == weighed(Spec("rk4"), spec, 400)["peak_memory_bytes"]

@@ -98,7 +98,11 @@ class _Augmented:
     def shaped(self, flat: Tensor) -> tuple[Tensor, ...]:
         """p, parameter by parameter."""
         parts = torch.split(flat, [p.numel() for p in self.params]) if self.params else ()
-        return tuple(part.view_as(p) for part, p in zip(parts, self.params, strict=True))
+        # Beside a complex y the cotangents of real parameters are complex; only their real part counts.
+        return tuple(
+            (part if p.is_complex() or not part.is_complex() else part.real).view_as(p)
+            for part, p in zip(parts, self.params, strict=True)
+        )
 
     def norm(self, x: Tensor) -> Tensor:
         """The largest RMS of the parts, so that many parameters do not drown the state's error, nor the reverse."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Direct:
     """Backpropagation through every step: exact for the steps taken, memory grows with steps × stages.
 
-    The step-size search is not differentiated: accepted steps count as constants, as in every current library.
+    The step-size search is not differentiated: accepted steps count as constants, as is usual.
     """
 
     def refusal(self, stepper: Stepper) -> str | None:

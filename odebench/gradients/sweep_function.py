@@ -56,7 +56,9 @@ class _Sweep(torch.autograd.Function):
         )
         # Saving the inputs makes autograd complain if they were changed in place before the backward pass.
         ctx.save_for_backward(y0, *params)
-        ctx.given, ctx.memo, ctx.mesh, ctx.last = (how, f, stepper, ts, trace), memo, seen.mesh, seen.last
+        ctx.given, ctx.memo, ctx.mesh = (how, f, stepper, ts, trace), memo, seen.mesh
+        # Only what undoes steps starts from the last state; the others would hold it for nothing.
+        ctx.last = seen.last if isinstance(how.recall, Invert) else start
         return torch.stack(seen.ys)
 
     @staticmethod
@@ -65,7 +67,9 @@ class _Sweep(torch.autograd.Function):
         (how, f, stepper, ts, trace), (y0, *params) = ctx.given, ctx.saved_tensors
         params = tuple(params)
         back = _undoing(f, stepper, params) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
-        state, bar = ctx.last, tuple(map(torch.zeros_like, ctx.last))
+        # Where f hands out a parameter as it is, a leaf of the state is that parameter: not a tape, however it looks.
+        state = tuple(leaf.detach() for leaf in ctx.last)
+        bar = tuple(map(torch.zeros_like, state))
         params_bar, arriving = zeros(params), len(ts) - 1
         for tick in reversed(ctx.mesh):
             if tick.lands:

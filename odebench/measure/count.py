@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from odebench.measure.trial import NativeTrial
@@ -26,7 +27,9 @@ class CountedField:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.calls += 1
         out = self.f(t, y)
-        if out.requires_grad:
+        if out.requires_grad and torch.is_grad_enabled():
+            if out.is_leaf:  # a parameter, or y: a hook there would outlive this pass, and count in the next
+                out = out.view_as(out)
             out.register_hook(self._count)  # type: ignore[no-untyped-call]
         return out
 

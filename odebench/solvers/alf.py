@@ -75,7 +75,7 @@ class ALF:
         y1, v1 = state
         half = y1.sub(v1, alpha=0.5 * dt)
         v = v1.lerp(f(t + 0.5 * dt, half), self._undo)
-        return half.sub_(v, alpha=0.5 * dt), v
+        return half.sub(v, alpha=0.5 * dt), v
 
     def unpull(
         self, f: Field, t: float, dt: float, state: State, bar: State, params: Params
