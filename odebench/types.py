@@ -163,11 +163,27 @@ class Gradient(Protocol):
 class Trial(Protocol):
     """What the stopwatch holds: one bound solve, native or a peer's."""
 
+    def clear(self) -> None:
+        """Let go of what an earlier round left."""
+
     def forward(self) -> None:
         """Solve, with what the gradient needs kept."""
+
+    def forward_plain(self) -> None:
+        """Solve, with nothing kept."""
 
     def backward(self) -> None:
         """The loss of the last forward and its gradient; frees what was kept."""
 
     def sync(self) -> None:
         """Wait until the device is idle."""
+
+
+class Loop(Protocol):
+    """The floor under a solve: the same calls of the same f, and nothing else."""
+
+    def forward(self) -> None:
+        """Those of the forward pass, without a graph."""
+
+    def both(self) -> None:
+        """Those of forward and backward pass, with their cotangents."""

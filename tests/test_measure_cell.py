@@ -16,10 +16,10 @@ from odebench import registry
 from odebench.controllers import Fixed
 from odebench.errors import Divergence, SolveError
 from odebench.measure.bare import BareLoop
-from odebench.measure.cell import build_trial, measure_cell
+from odebench.measure.cell import build_subject, measure_cell
 from odebench.measure.check import Trajectory
 from odebench.measure.clock import time_rounds, warm_up
-from odebench.measure.count import Counts, StepLog, count
+from odebench.measure.count import Counts, StepLog
 from odebench.measure.statistics import median_interval, time_metrics
 from odebench.record import METRICS, Cell, Measure
 from odebench.spec import Spec
@@ -194,7 +194,7 @@ def test_each_round_alternates_solve_and_bare_loop() -> None:
         "Bare", (), {"both": lambda self: said.append("bare"), "forward": lambda self: said.append("bare_forward")}
     )()
     rounds = time_rounds(SpyTrial(said), bare, 3, 1e9, FakeClock())  # type: ignore[arg-type]
-    round_ = ["forward", "backward", "bare", "forward", "bare_forward"]
+    round_ = ["forward", "backward", "bare", "forward_plain", "bare_forward"]
     assert [each for each in said if each not in ("clear", "sync")] == round_ * 3
     assert rounds.forward == rounds.backward == rounds.bare == [1.0] * 3
 
@@ -240,7 +240,7 @@ def test_a_given_number_of_warm_up_runs_is_run() -> None:
 
 
 def test_the_bare_loop_makes_the_very_calls_and_never_feeds_back() -> None:
-    subject = build_trial(cell({"mlp": {"dim": 3}}, "rk4", "direct"))
+    subject = build_subject(cell({"mlp": {"dim": 3}}, "rk4", "direct"))
     calls: list[tuple[bool, Tensor]] = []
 
     class Spy(torch.nn.Module):
@@ -249,8 +249,10 @@ def test_the_bare_loop_makes_the_very_calls_and_never_feeds_back() -> None:
             calls.append((out.requires_grad, y))
             return out
 
-    inner = subject.bound.f
-    bound = type(subject.bound)(Spy(), subject.bound.params, subject.bound.y0, subject.bound.ts, subject.bound.loss)
+    inner = subject.trial.bound.f
+    bound = type(subject.trial.bound)(
+        Spy(), subject.trial.bound.params, subject.trial.bound.y0, subject.trial.bound.ts, subject.trial.bound.loss
+    )
     loop = BareLoop.of(bound, Counts(7, 5, 4, StepLog()))
     loop.both()
     assert [graph for graph, _ in calls] == [True] * 4 + [False] * 8
@@ -261,8 +263,8 @@ def test_the_bare_loop_makes_the_very_calls_and_never_feeds_back() -> None:
 
 
 def test_counters_leave_the_solve_as_it_is() -> None:
-    subject = build_trial(cell({"mlp": {"dim": 3}}, "reversible_heun", "reversible"))
-    first, second = count(subject), count(subject)
+    subject = build_subject(cell({"mlp": {"dim": 3}}, "reversible_heun", "reversible"))
+    first, second = subject.count(), subject.count()
     assert first.metrics() == second.metrics()
     assert first.metrics()["nfe_backward"] == 22
     assert first.metrics()["vjp_backward"] == 21

@@ -10,7 +10,7 @@ import torch
 
 from odebench import registry
 from odebench.controllers import Fixed
-from odebench.measure.trial import NativeTrial
+from odebench.measure.trial import NativePair, TorchTrial
 from odebench.measure.weigh import allocations, process_peak_bytes, weigh
 from odebench.problems import bind
 from odebench.spec import Spec
@@ -43,10 +43,12 @@ def peak_of(sizes: list[int]) -> int:
     return peak
 
 
-def trial(solver: Spec, gradient: Spec, steps: int, batch: int = 8) -> NativeTrial:
+def trial(solver: Spec, gradient: Spec, steps: int, batch: int = 8) -> TorchTrial:
     problem = Spec.of("mlp", {"dim": 16, "hidden": 16, "span": (0.0, 1.0)})
     bound = bind(problem, batch=batch, seed=0, dtype="float64", device="cpu")
-    return NativeTrial.of(bound, registry.solvers.build(solver), registry.gradients.build(gradient), Fixed(steps=steps))
+    return TorchTrial.of(
+        NativePair(bound, registry.solvers.build(solver), registry.gradients.build(gradient), Fixed(steps=steps))
+    )
 
 
 def weighed(solver: Spec, gradient: Spec, steps: int) -> dict[str, int]:
@@ -162,8 +164,10 @@ def test_on_a_gpu_the_requested_bytes_are_those_of_the_cpu_gauge() -> None:
     figures = []
     for device in ("cpu", "cuda"):
         bound = bind(problem, batch=8, seed=0, dtype="float32", device=device)
-        subject = NativeTrial.of(
-            bound, registry.solvers.build(Spec("rk4")), registry.gradients.build(Spec("aca")), Fixed(steps=20)
+        subject = TorchTrial.of(
+            NativePair(
+                bound, registry.solvers.build(Spec("rk4")), registry.gradients.build(Spec("aca")), Fixed(steps=20)
+            )
         )
         for _ in range(2):
             subject.clear()

@@ -11,14 +11,11 @@ import torch
 
 from odebench import registry
 from odebench.errors import Divergence
-from odebench.measure.bare import BareLoop
-from odebench.measure.check import check, check_discrete
 from odebench.measure.clock import first_call, time_rounds, warm_up
-from odebench.measure.count import Counts, count
+from odebench.measure.count import Counts
 from odebench.measure.statistics import time_metrics
-from odebench.measure.trial import NativeTrial
-from odebench.measure.weigh import MOST_EVALUATIONS, process_peak_bytes, weigh
-from odebench.problems import bind
+from odebench.measure.subject import Subject, TorchSubject, native_pair, ran_out
+from odebench.measure.weigh import process_peak_bytes
 from odebench.record import Cell, Measure
 
 Send = Callable[[dict[str, Any]], None]
@@ -38,35 +35,31 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     """
     deadline = time.perf_counter() + _SHARE_OF_TIMEOUT * measure.timeout
     send({"settings": apply_settings(measure)})
-    trial = build_trial(cell)
+    subject = build_subject(cell)
+    trial = subject.trial
     send({"metrics": {"first_call_seconds": first_call(trial)}})
-    counts = count(trial)
-    mesh = counts.log.mesh
-    send({"metrics": counts.metrics(), "mesh": [*(tick.t for tick in mesh), trial.bound.ts[-1]]})
-    _check(trial, counts, truth, send)
-    _weigh(trial, counts, send)
+    counts = subject.count()
+    send({"metrics": counts.metrics()})
+    if counts.log.mesh:
+        last = counts.log.mesh[-1]
+        send({"mesh": [*(tick.t for tick in counts.log.mesh), last.t + last.dt]})
+    _check(subject, counts, truth, send)
+    _weigh(subject, counts, send)
     for entry in registry.metrics:
         if entry.source != "odebench":
             send({"metrics": {entry.name: float(entry.factory(trial))}})
-    runs = warm_up(trial, measure.warmup)
-    rounds = time_rounds(trial, BareLoop.of(trial.bound, counts), measure.repeats, deadline)
+    runs = warm_up(trial, measure.warmup, least=subject.warm_runs)
+    rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline)
     samples = rounds.samples()
     send({"samples": samples, "metrics": time_metrics(samples), "settings": {"warmup_runs": runs}})
     if len(rounds.forward) < measure.repeats:
-        send(
-            {"notes": [f"timed {len(rounds.forward)} of {measure.repeats} repeats: more would not fit in the timeout"]}
-        )
+        done = f"timed {len(rounds.forward)} of {measure.repeats} repeats: more would not fit in the timeout"
+        send({"notes": [done]})
 
 
-def build_trial(cell: Cell) -> NativeTrial:
-    """The solve that `cell` names."""
-    bound = bind(cell.problem, batch=cell.batch, seed=cell.seed, dtype=cell.dtype, device=cell.device)
-    return NativeTrial.of(
-        bound,
-        registry.solvers.build(cell.solver),
-        registry.gradients.build(cell.gradient),
-        registry.steppings.build(cell.stepping),
-    )
+def build_subject(cell: Cell) -> Subject:
+    """What `cell` names, bound and ready."""
+    return TorchSubject(native_pair(cell))
 
 
 def apply_settings(measure: Measure) -> dict[str, Any]:
@@ -84,32 +77,26 @@ def apply_settings(measure: Measure) -> dict[str, Any]:
     }
 
 
-def _check(trial: NativeTrial, counts: Counts, truth: Path | None, send: Send) -> None:
+def _check(subject: Subject, counts: Counts, truth: Path | None, send: Send) -> None:
     try:
-        metrics, gradient = check(trial, truth)
+        metrics, gradient = subject.check(truth)
     except Divergence as error:
         send({"metrics": error.metrics})
         raise
     send({"metrics": metrics})
     try:
-        send({"metrics": {"gradient_error_discrete": check_discrete(trial, counts.log.mesh, gradient)}})
+        discrete = subject.discrete(counts.log.mesh, gradient)
     except (MemoryError, RuntimeError) as error:
         # Backpropagation through the same steps may need far more memory than the gradient that is measured.
-        if not _ran_out(error):
+        if not ran_out(error):
             raise
-        trial.clear()
+        subject.trial.clear()
         send({"notes": ["gradient_error_discrete is empty: its reference, direct, ran out of memory"]})
-
-
-def _weigh(trial: NativeTrial, counts: Counts, send: Send) -> None:
-    if not trial.bound.y0.is_cuda and counts.nfe_forward + counts.nfe_backward > MOST_EVALUATIONS:
-        send({"notes": [f"memory is not weighed on a CPU beyond {MOST_EVALUATIONS} evaluations of f"]})
     else:
-        send({"metrics": weigh(trial)})
+        send({"metrics": {} if discrete is None else {"gradient_error_discrete": discrete}})
+
+
+def _weigh(subject: Subject, counts: Counts, send: Send) -> None:
+    figures, notes = subject.weigh(counts)
     peak = process_peak_bytes()
-    if peak is not None:
-        send({"metrics": {"process_peak_bytes": peak}})
-
-
-def _ran_out(error: BaseException) -> bool:
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    send({"metrics": figures if peak is None else figures | {"process_peak_bytes": peak}, "notes": notes})

@@ -11,10 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from odebench.controllers import Replay
 from odebench.errors import Divergence
-from odebench.gradients import Direct
-from odebench.measure.trial import NativeTrial
+from odebench.measure.trial import TorchTrial
 from odebench.truth import Truth, load_truth
 from odebench.types import Mesh
 
@@ -63,13 +61,13 @@ class Trajectory:
         return round((t - self.ts[0]) / (self.ts[-1] - self.ts[0]) * 1e10)
 
 
-def check(trial: NativeTrial, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+def check(trial: TorchTrial, truth: Path | None) -> tuple[dict[str, float], Tensor]:
     """(error columns of a record, the gradient). Without a truth the columns that need one are left out.
 
     Raises:
         Divergence: the solution or the gradient is not finite; its `metrics` holds what was found.
     """
-    trajectory = Trajectory(trial.bound.ts, trial.control.mesh(trial.bound.ts) is not None)
+    trajectory = Trajectory(trial.bound.ts, trial.pair.everywhere)
     watched = trial.observed(trace=trajectory)
     watched.clear()
     watched.forward()
@@ -79,17 +77,21 @@ def check(trial: NativeTrial, truth: Path | None) -> tuple[dict[str, float], Ten
     watched.backward()
     got = watched.gradients()
     watched.clear()
-    metrics = {"reverse_error": trajectory.reverse_error}
+    # Another library tells nothing of the states it goes back over.
+    metrics = {"reverse_error": trajectory.reverse_error} if trajectory.seen or trial.pair.keeps else {}
     if truth is not None:
-        metrics |= _against(load_truth(truth), y1, got)
+        metrics |= against(load_truth(truth), y1, got)
     if not finite or not all(bool(torch.isfinite(g).all()) for g in got):
         raise Divergence(f"the {'gradient' if finite else 'solution'} is not finite", metrics)
     return metrics, torch.cat(got)
 
 
-def check_discrete(trial: NativeTrial, mesh: Mesh, got: Tensor) -> float:
-    """The gradient `got` against backpropagation through the very same steps."""
-    reference = trial.replayed(Direct(), Replay(mesh))
+def check_discrete(trial: TorchTrial, mesh: Mesh, got: Tensor) -> float | None:
+    """The gradient `got` against backpropagation through the very same steps; None where that cannot be had."""
+    pair = trial.pair.reference(mesh)
+    if pair is None:
+        return None
+    reference = TorchTrial.of(pair)
     reference.clear()
     reference.forward()
     reference.backward()
@@ -103,7 +105,8 @@ def relative(got: Tensor, reference: Tensor) -> float:
     return _ratio(_norm(got - reference), _norm(reference))
 
 
-def _against(truth: Truth, y1: Tensor, got: tuple[Tensor, Tensor]) -> dict[str, float]:
+def against(truth: Truth, y1: Tensor, got: tuple[Tensor, Tensor]) -> dict[str, float]:
+    """The columns that compare with the truth; all flat, float64."""
     solution, y0_bar, params_bar = (
         torch.as_tensor(each, dtype=torch.float64).reshape(-1)
         for each in (truth.y1, truth.gradient_y0, truth.gradient_parameters)

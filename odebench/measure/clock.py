@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import torch
-
-from odebench.measure.bare import BareLoop
-from odebench.measure.trial import NativeTrial
+from odebench.types import Loop, Trial
 
 Clock = Callable[[], float]
 
-# `warmup: auto` repeats the solve until it has run this long, or this often; on a GPU at least this often.
+# `warmup: auto` repeats the solve until it has run this long, or this often.
 _WARM_SECONDS = 0.2
 _WARM_RUNS = 3
 
@@ -29,6 +26,7 @@ class Rounds:
     forward_plain: list[float] = field(default_factory=list)  # the forward pass without a graph
     bare_forward: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
+    twin: list[float] = field(default_factory=list)  # the native pair beside a peer's, forward and backward
     cpu_seconds: list[float] = field(default_factory=list)  # of this process, over forward and backward
 
     def samples(self) -> dict[str, list[float]]:
@@ -36,7 +34,7 @@ class Rounds:
         return dict(vars(self))
 
 
-def first_call(trial: NativeTrial, clock: Clock = time.perf_counter) -> float:
+def first_call(trial: Trial, clock: Clock = time.perf_counter) -> float:
     """The first solve and gradient in this process, with all that happens only once."""
     trial.clear()
     start = clock()
@@ -46,9 +44,9 @@ def first_call(trial: NativeTrial, clock: Clock = time.perf_counter) -> float:
     return clock() - start
 
 
-def warm_up(trial: NativeTrial, runs: int | str, clock: Clock = time.perf_counter) -> int:
-    """Run untimed; the number of runs."""
-    start, done, least = clock(), 0, _WARM_RUNS if trial.bound.y0.is_cuda else 1
+def warm_up(trial: Trial, runs: int | str, clock: Clock = time.perf_counter, least: int = 1) -> int:
+    """Run untimed; the number of runs. `auto` runs at least `least` times."""
+    start, done = clock(), 0
     while True:
         enough = done >= least and (done >= _WARM_RUNS or clock() - start >= _WARM_SECONDS)
         if enough if runs == "auto" else done >= int(runs):
@@ -61,9 +59,14 @@ def warm_up(trial: NativeTrial, runs: int | str, clock: Clock = time.perf_counte
 
 
 def time_rounds(
-    trial: NativeTrial, bare: BareLoop, repeats: int, deadline: float, clock: Clock = time.perf_counter
+    trial: Trial,
+    bare: Loop,
+    repeats: int,
+    deadline: float,
+    clock: Clock = time.perf_counter,
+    twin: Trial | None = None,
 ) -> Rounds:
-    """`repeats` rounds, each of them solve, bare loop, solve without a graph, bare loop without a graph.
+    """`repeats` rounds: solve, bare loop, both again without a graph, and the twin if there is one.
 
     What is compared is alternated, since neither more samples nor minima cure a machine that drifts. Stops early, after
     one round at least, where the next round would end after `deadline` (of `clock`).
@@ -76,12 +79,14 @@ def time_rounds(
                 break
             gc.collect()  # else what a plugin leaves in cycles piles up from round to round
             _round(trial, bare, rounds, clock)
+            if twin is not None:
+                rounds.twin.append(_solve(twin, clock))
             longest = max(longest, clock() - start)
     trial.clear()
     return rounds
 
 
-def _round(trial: NativeTrial, bare: BareLoop, rounds: Rounds, clock: Clock) -> None:
+def _round(trial: Trial, bare: Loop, rounds: Rounds, clock: Clock) -> None:
     trial.clear()
     trial.sync()
     cpu = time.process_time()
@@ -97,10 +102,23 @@ def _round(trial: NativeTrial, bare: BareLoop, rounds: Rounds, clock: Clock) -> 
     rounds.backward.append(end - middle)
     trial.clear()
     rounds.bare.append(_timed(bare.both, trial.sync, clock))
-    with torch.no_grad():
-        rounds.forward_plain.append(_timed(trial.forward, trial.sync, clock))
-        trial.clear()
-        rounds.bare_forward.append(_timed(bare.forward, trial.sync, clock))
+    rounds.forward_plain.append(_timed(trial.forward_plain, trial.sync, clock))
+    trial.clear()
+    rounds.bare_forward.append(_timed(bare.forward, trial.sync, clock))
+
+
+def _solve(trial: Trial, clock: Clock) -> float:
+    """Forward and backward, as a round times them."""
+    trial.clear()
+    trial.sync()
+    start = clock()
+    trial.forward()
+    trial.sync()
+    trial.backward()
+    trial.sync()
+    seconds = clock() - start
+    trial.clear()
+    return seconds
 
 
 def _timed(run: Callable[[], None], sync: Callable[[], None], clock: Clock) -> float:

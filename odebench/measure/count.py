@@ -6,25 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from odebench.measure.trial import NativeTrial
+from odebench.measure.trial import TorchTrial
 from odebench.types import Mesh
 
 
-@dataclass
-class CountedField:
+class CountedField(nn.Module):
     """f, counting its calls and, by a hook on what it returns, the cotangents that come back through them.
 
     A hook on the output counts once per backward pass through the call, also where autograd is entered anew inside a
     backward pass; a wrapper function of autograd's would count the same and change the graph that is counted.
     """
 
-    f: Callable[[Tensor, Tensor], Tensor]
-    calls: int = 0
-    cotangents: int = 0
+    def __init__(self, f: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.f = f  # a submodule if it is one, so that other libraries find its parameters
+        self.calls = 0
+        self.cotangents = 0
 
-    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
         self.calls += 1
         out = self.f(t, y)
         if out.requires_grad and torch.is_grad_enabled():
@@ -72,9 +73,10 @@ class Counts:
             if self.log.back is None
             else dict(zip(("steps_backward", "rejected_backward"), self.log.back, strict=True))
         )
+        # Another library tells nothing of its steps here.
+        steps = {"steps": len(self.log.mesh), "rejected": self.log.rejected} if self.log.mesh else {}
         return {
-            "steps": len(self.log.mesh),
-            "rejected": self.log.rejected,
+            **steps,
             **back,
             "nfe_forward": self.nfe_forward,
             "nfe_backward": self.nfe_backward,
@@ -83,7 +85,7 @@ class Counts:
         }
 
 
-def count(trial: NativeTrial) -> Counts:
+def count(trial: TorchTrial) -> Counts:
     """Run the trial once with counters in f; they are in no other pass."""
     counted, log = CountedField(trial.f), StepLog()
     watched = trial.observed(counted, log)

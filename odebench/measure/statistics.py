@@ -34,6 +34,8 @@ def time_metrics(samples: Mapping[str, Sequence[float]]) -> dict[str, float | in
         "overhead_forward": _paired(samples["forward_plain"], samples["bare_forward"]),
         "overhead": _paired(walls, samples["bare"]),
     }
+    if samples.get("twin"):
+        metrics["wall_ratio"] = _paired(walls, samples["twin"])
     interval = median_interval(walls)
     if interval is not None:
         metrics["wall_seconds_low"], metrics["wall_seconds_high"] = interval

@@ -1,48 +1,107 @@
-"""One bound solve, as the gauges hold it."""
+"""One bound solve in torch, as the gauges hold it: odebench's own, or another library's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from odebench.controllers import Replay
+from odebench.gradients import Direct
 from odebench.integrate import timed
 from odebench.problems import Bound
-from odebench.types import Controller, Gradient, Stepper, Trace
+from odebench.types import Controller, Gradient, Mesh, Stepper, Trace
+
+Function = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass
-class NativeTrial:
-    """A problem under a solver, a gradient and a stepping of odebench's own."""
+class Pair(Protocol):
+    """A solver, a gradient and a stepping on a bound problem."""
+
+    @property
+    def bound(self) -> Bound:
+        """The problem."""
+
+    @property
+    def everywhere(self) -> bool:
+        """The backward pass is compared with the forward one at every node of the mesh, not at saved times only."""
+
+    def solve(self, f: Function, trace: Trace | None) -> Tensor:
+        """The solution at the saved times, shape (len(ts), batch, …), by the right-hand side `f`."""
+
+    @property
+    def keeps(self) -> bool:
+        """Every state that the backward pass goes over was stored or is recomputed, so that none can drift."""
+
+    def reference(self, mesh: Mesh) -> Pair | None:
+        """Backpropagation through the very steps of `mesh`, or None where it cannot be had."""
+
+
+@dataclass(frozen=True)
+class NativePair:
+    """One of odebench's own."""
 
     bound: Bound
     stepper: Stepper
     gradient: Gradient
     control: Controller
-    f: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def everywhere(self) -> bool:
+        """On a known mesh."""
+        return self.control.mesh(self.bound.ts) is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Never taken for granted: the trace tells."""
+        return False
+
+    def solve(self, f: Function, trace: Trace | None) -> Tensor:
+        """By the gradient, which walks."""
+        bound = self.bound
+        return self.gradient.solve(
+            timed(f, bound.y0), bound.params, bound.y0, bound.ts, self.stepper, self.control, trace
+        )
+
+    def reference(self, mesh: Mesh) -> NativePair:
+        """`direct` on the recorded steps."""
+        return NativePair(self.bound, self.stepper, Direct(), Replay(mesh))
+
+
+@dataclass
+class TorchTrial:
+    """A pair under the gauges; `f` is the problem's own right-hand side unless it is counted, and so on."""
+
+    pair: Pair
+    f: Function
     trace: Trace | None = None
     ys: Tensor | None = field(default=None, init=False)
 
     @classmethod
-    def of(cls, bound: Bound, stepper: Stepper, gradient: Gradient, control: Controller) -> NativeTrial:
+    def of(cls, pair: Pair) -> TorchTrial:
         """With the problem's own f and no observer: what is timed."""
-        return cls(bound, stepper, gradient, control, bound.f)
+        return cls(pair, pair.bound.f)
 
-    def observed(self, f: Callable[[Tensor, Tensor], Tensor] | None = None, trace: Trace | None = None) -> NativeTrial:
+    @property
+    def bound(self) -> Bound:
+        """The problem."""
+        return self.pair.bound
+
+    def observed(self, f: Function | None = None, trace: Trace | None = None) -> TorchTrial:
         """The same solve with f wrapped, or with an observer."""
-        return NativeTrial(self.bound, self.stepper, self.gradient, self.control, f or self.f, trace)
-
-    def replayed(self, gradient: Gradient, control: Controller) -> NativeTrial:
-        """The same solve by another gradient, on given steps."""
-        return replace(self, gradient=gradient, control=control, trace=None)
+        return TorchTrial(self.pair, f or self.f, trace)
 
     def forward(self) -> None:
         """Solve; the solution at the saved times is in `ys`, shape (len(ts), batch, …)."""
-        bound = self.bound
-        field = timed(self.f, bound.y0)
-        self.ys = self.gradient.solve(field, bound.params, bound.y0, bound.ts, self.stepper, self.control, self.trace)
+        self.ys = self.pair.solve(self.f, self.trace)
+
+    def forward_plain(self) -> None:
+        """Solve without a graph."""
+        with torch.no_grad():
+            self.forward()
 
     def backward(self) -> None:
         """Take the loss and its gradient, into `.grad` of y0 and the parameters; lets go of the solution."""

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odebench.measure.trial import NativeTrial
+from odebench.measure.trial import TorchTrial
 
 # Beyond so many evaluations of f the list of events needs gigabytes: some ten events each, 1.4 KB an event.
 MOST_EVALUATIONS = 150_000
@@ -26,7 +26,7 @@ MOST_EVALUATIONS = 150_000
 _MARK = 1_000_003
 
 
-def weigh(trial: NativeTrial) -> dict[str, int]:
+def weigh(trial: TorchTrial) -> dict[str, int]:
     """`peak_memory_bytes` and `graph_bytes`; on a GPU `peak_requested_bytes` too.
 
     Call it after the same solve has run before, so that what is allocated once for good lies below the floor.
@@ -78,7 +78,7 @@ def _allocations_by_public_profiler(run: Callable[[], object]) -> list[int]:
     return [event.nbytes() for event in inner.kineto_results.events() if event.name() == "[memory]"]
 
 
-def _weigh_cpu(trial: NativeTrial) -> dict[str, int]:
+def _weigh_cpu(trial: TorchTrial) -> dict[str, int]:
     solution = 0
 
     def run() -> None:
@@ -102,7 +102,7 @@ def _weigh_cpu(trial: NativeTrial) -> dict[str, int]:
     return {"peak_memory_bytes": peak, "graph_bytes": held - solution}
 
 
-def _weigh_cuda(trial: NativeTrial) -> dict[str, int]:
+def _weigh_cuda(trial: TorchTrial) -> dict[str, int]:
     device = trial.bound.y0.device
     trial.sync()
     torch.cuda.reset_peak_memory_stats(device)

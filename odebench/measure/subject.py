@@ -1,0 +1,99 @@
+"""What a cell measures: one solve, bound, with every gauge that applies to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from odebench import registry
+from odebench.measure.bare import BareLoop
+from odebench.measure.check import check, check_discrete
+from odebench.measure.count import Counts, count
+from odebench.measure.trial import NativePair, Pair, TorchTrial
+from odebench.measure.weigh import MOST_EVALUATIONS, weigh
+from odebench.problems import bind
+from odebench.record import Cell
+from odebench.types import Loop, Mesh, Trial
+
+
+class Subject(Protocol):
+    """A solve under measurement, in whatever framework. Each method is a pass of its own."""
+
+    @property
+    def trial(self) -> Trial:
+        """What the clock times."""
+
+    @property
+    def warm_runs(self) -> int:
+        """The fewest runs before it may be timed."""
+
+    def count(self) -> Counts:
+        """Evaluations, cotangents, steps."""
+
+    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+        """(error columns, the gradient); raises Divergence if that is not finite."""
+
+    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+        """The gradient `got` against backpropagation through the same steps, where that can be had."""
+
+    def weigh(self, counts: Counts) -> tuple[dict[str, int], list[str]]:
+        """(memory columns, notes)."""
+
+    def bare(self, counts: Counts) -> Loop:
+        """The bare loop of as many calls."""
+
+
+class TorchSubject:
+    """A pair in torch."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.trial = TorchTrial.of(pair)
+
+    @property
+    def warm_runs(self) -> int:
+        """A GPU loads kernels and grows pools over several runs."""
+        return 3 if self._on_gpu else 1
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.trial.bound.y0.is_cuda
+
+    def count(self) -> Counts:
+        """By a wrapper around f."""
+        return count(self.trial)
+
+    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+        """Against the truth, and on the way back."""
+        return check(self.trial, truth)
+
+    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+        """Against the pair's reference."""
+        return check_discrete(self.trial, mesh, got)
+
+    def weigh(self, counts: Counts) -> tuple[dict[str, int], list[str]]:
+        """By what torch allocates."""
+        if not self._on_gpu and counts.nfe_forward + counts.nfe_backward > MOST_EVALUATIONS:
+            return {}, [f"memory is not weighed on a CPU beyond {MOST_EVALUATIONS} evaluations of f"]
+        return weigh(self.trial), []
+
+    def bare(self, counts: Counts) -> Loop:
+        """In torch."""
+        return BareLoop.of(self.trial.bound, counts)
+
+
+def native_pair(cell: Cell) -> NativePair:
+    """odebench's own solve that `cell` names."""
+    return NativePair(
+        bind(cell.problem, batch=cell.batch, seed=cell.seed, dtype=cell.dtype, device=cell.device),
+        registry.solvers.build(cell.solver),
+        registry.gradients.build(cell.gradient),
+        registry.steppings.build(cell.stepping),
+    )
+
+
+def ran_out(error: BaseException) -> bool:
+    """The error is one of memory."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
