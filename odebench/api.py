@@ -73,10 +73,10 @@ def filter_of(text: str | None) -> Filter | None:
     """
     if text is None:
         return None
-    from odebench.registry import load_builtins
+    from odebench.registry import load_shipped
     from odebench.suite.select import Filter
 
-    load_builtins()
+    load_shipped()  # for aliases; a name of a plugin, which this process does not load, stands as it is
     return Filter.parse(text)
 
 

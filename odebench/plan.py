@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import SuiteError, UsageError
+from odebench.peers.peer import Peer
 from odebench.record import AXES, Cell
-from odebench.registry import gradients, solvers, steppings
+from odebench.registry import gradients, installed, solvers, steppings
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
 from odebench.suite.loading import Suite, find_suite, load_suites
@@ -102,6 +103,9 @@ class _Refusals:
 
     def of(self, cell: Cell) -> str | None:
         """Why the cell cannot be measured, or None; the first reason of several, those of the mathematics first."""
+        solver = self._build("solver", cell.solver)
+        if isinstance(solver, Peer):
+            return self._mali(cell) or self._peer(cell, solver) or self._device(cell.device)
         return (
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
@@ -130,9 +134,16 @@ class _Refusals:
         return self.answers[pair]
 
     def _mali(self, cell: Cell) -> str | None:
-        if not self.suite.mali or cell.gradient.name != "reversible" or cell.solver.name == "alf":
+        if not self.suite.mali or cell.gradient.name != "reversible":
+            return None
+        solver = self._build("solver", cell.solver)
+        if "alf" in (cell.solver.name, solver.facts.twin if isinstance(solver, Peer) else None):
             return None
         return f"mali is the reversible gradient of alf, and {cell.solver} is not alf; ask for `reversible`"
+
+    def _peer(self, cell: Cell, peer: Peer) -> str | None:
+        saves = dict(cell.problem.options).get("saves", 1)
+        return peer.refusal(cell.gradient, cell.stepping, saves=saves, dtype=cell.dtype, device=cell.device)
 
     def _misfit(self, cell: Cell) -> str | None:
         misfit = getattr(self._build("stepping", cell.stepping), "misfit", None)
@@ -163,7 +174,7 @@ def needs_isolation(request: Mapping[str, Any]) -> bool:
     """Whether `prepare` would import a plugin, which may hang or crash and so belongs into a worker. Runs nothing."""
     from odebench.suite.yaml_source import read_documents
 
-    if request.get("plugins"):
+    if request.get("plugins") or installed():
         return True
     for each in request.get("suites", ()):
         try:

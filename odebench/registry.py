@@ -13,7 +13,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints, overload
 
@@ -22,6 +23,8 @@ from odebench.spec import Spec
 
 T = TypeVar("T", bound=Callable[..., Any])
 MISSING: Any = inspect.Parameter.empty
+NAME = re.compile(r"[^\W\d][\w.-]{0,99}")  # what the keys of cells, filters and tables can hold without quotes
+_PLUGIN = "odebench_plugin_"  # what the modules of plugins that are files are called
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Registry:
     def add(self, entry: Entry) -> None:
         """Register; the same name from another place is an error, from the same place a replacement."""
         for name in (entry.name, *entry.aliases):
+            if not NAME.fullmatch(name):
+                wanted = "starts with a letter and has letters, digits, _, . and - only"
+                raise UsageError(f"{self.kind} {name!r} from {entry.source}: a name {wanted}; rename it")
             known = self._by_name().get(name)
             if known is not None and (known.source, known.name) != (entry.source, entry.name):
                 raise UsageError(
@@ -143,8 +149,7 @@ class Registry:
         def decorate(factory: T) -> T:
             own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", factory.__name__).lower()
             summary = (inspect.getdoc(factory) or "").partition("\n")[0]
-            source = "odebench" if factory.__module__.startswith("odebench.") else factory.__module__
-            self.add(Entry(self.kind, name or own, factory, summary, reference, aliases, source, self.common))
+            self.add(Entry(self.kind, name or own, factory, summary, reference, aliases, _source(factory), self.common))
             return factory
 
         if callable(name):
@@ -171,13 +176,43 @@ registries = {each.kind: each for each in (problems, solvers, gradients, steppin
 problem, solver, gradient, metric = problems.register, solvers.register, gradients.register, metrics.register
 
 
-def load_builtins() -> None:
-    """Fill the registries with what odebench ships, and with what installed packages offer by entry points."""
-    for room in ("problems", "solvers", "controllers", "gradients", "measure.metrics"):
+@cache
+def load_shipped() -> None:
+    """Fill the registries with what odebench ships; runs no code of anybody else."""
+    for room in ("problems", "solvers", "peers.roster", "controllers", "gradients", "measure.metrics"):
         importlib.import_module(f"odebench.{room}")
-    for kind in ("problems", "solvers", "gradients", "metrics"):
-        for point in importlib.metadata.entry_points(group=f"odebench.{kind}"):
-            point.load()
+
+
+@cache
+def installed() -> tuple[importlib.metadata.EntryPoint, ...]:
+    """What installed packages offer by entry points; none of it is loaded. The name of the group ends in the kind."""
+    groups = ("problems", "solvers", "gradients", "metrics")
+    return tuple(each for kind in groups for each in importlib.metadata.entry_points(group=f"odebench.{kind}"))
+
+
+@cache
+def load_builtins() -> None:
+    """Fill the registries with what odebench ships, and with what installed packages offer.
+
+    An entry point names a factory, registered by the entry point's own name unless a decorator did so already; or a
+    module, which registers what it holds.
+
+    Raises:
+        UsageError: an installed package cannot be loaded.
+    """
+    load_shipped()
+    for point in installed():
+        where = f"installed plugin {point.name} = {point.value}"
+        try:
+            offered = point.load()
+        except UsageError:
+            raise
+        except (Exception, SystemExit) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{where}: {told}; repair or uninstall the package") from error
+        registry = registries[point.group.removeprefix("odebench.").removesuffix("s")]
+        if not inspect.ismodule(offered) and all(entry.factory is not offered for entry in registry):
+            registry.register(point.name)(offered)
 
 
 def load_plugin(where: str) -> None:
@@ -189,24 +224,37 @@ def load_plugin(where: str) -> None:
     path = Path(where)
     try:
         if path.suffix == ".py" or path.exists():
-            if not path.is_file():
-                raise UsageError(f"plugin {where}: there is no such file")
-            name = f"odebench_plugin_{re.sub(r'[^0-9a-zA-Z]', '_', str(path.resolve()))}"
-            if name in sys.modules:
-                return
-            spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules[name]
-                raise
+            _load_file(path)
         else:
             importlib.import_module(where)
     except UsageError:
         raise
+    except SystemExit as error:
+        raise UsageError(f"plugin {where}: it asked Python to exit ({error.code!r}) while it was imported") from error
     except Exception as error:
         raise UsageError(f"plugin {where}: {type(error).__name__}: {error}") from error
+
+
+def _load_file(path: Path) -> None:
+    if path.suffix != ".py" or not path.is_file():
+        raise UsageError(f"plugin {path}: there is no such Python file")
+    name = _PLUGIN + sha256(str(path.resolve()).encode()).hexdigest()[:16]
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _source(factory: Callable[..., Any]) -> str:
+    module = factory.__module__
+    if module.startswith(_PLUGIN):
+        return str(getattr(sys.modules.get(module), "__file__", module))
+    return "odebench" if module.startswith("odebench.") else module

@@ -13,7 +13,7 @@ from typing import Any
 from odebench.errors import OdebenchError, ResultsError
 from odebench.record import AXES, COLUMNS, METRICS, STATUSES, Cell, Record
 from odebench.spec import Spec
-from odebench.suite.spelling import parse
+from odebench.suite.spelling import DIGITS, parse
 
 _TEXT = ("machine", "commit", "version", "started")
 
@@ -80,7 +80,8 @@ def read_csv(path: Path) -> list[Record]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{path}: cannot be read: {error}") from error
+        told = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: cannot be read: {told}; name a results folder or its CSV") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records: list[Record] = []
     try:
@@ -127,8 +128,8 @@ def _cell(at: str, row: Mapping[str, str]) -> Cell:
         except OdebenchError as error:
             raise ResultsError(f"{at}: {axis}: {error}") from error
     for axis in ("batch", "seed"):
-        if not row[axis].isdecimal():
-            raise ResultsError(f"{at}: {axis}: expected a whole number, got {row[axis]!r}")
+        if not row[axis].isdecimal() or len(row[axis]) > DIGITS:
+            raise ResultsError(f"{at}: {axis}: expected a whole number, got {row[axis][:60]!r}")
         values[axis] = int(row[axis])
     return Cell(**values)
 
@@ -141,7 +142,7 @@ def _number(at: str, name: str, text: str) -> float | int:
     try:
         return float(text)
     except ValueError:
-        raise ResultsError(f"{at}: {name}: expected a number or nothing, got {text!r}") from None
+        raise ResultsError(f"{at}: {name}: expected a number or nothing, got {text[:60]!r}") from None
 
 
 def _field(value: Any) -> Any:

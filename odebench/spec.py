@@ -6,11 +6,15 @@ is the canonical spelling: those options that were given, sorted, numbers as `re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from odebench.errors import OptionError
+
+_BARE = re.compile(r"[^\W\d][\w.:+/-]*")  # a string that stands in a spelling without quotes
+_OTHERS = ("null", "none", "true", "false", "inf", "nan")  # what would be read as something else
 
 
 @dataclass(frozen=True)
@@ -69,4 +73,6 @@ def _thaw(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_text, value))}]"
-    return str(value) if isinstance(value, (str, Spec)) else repr(value)
+    if isinstance(value, str):
+        return value if _BARE.fullmatch(value) and value.lower() not in _OTHERS else repr(value)
+    return str(value) if isinstance(value, Spec) else repr(value)

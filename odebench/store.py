@@ -23,6 +23,12 @@ __all__ = ["Store", "read_results", "record_from_data", "record_to_data", "recor
 
 RECORDS, TABLE, SUITE, MACHINE = "records.jsonl", "results.csv", "suite.yaml", "machine.json"
 Key = tuple[str, str]  # suite, cell
+_CELL = {"suite": str, "device": str, "dtype": str, "batch": int, "seed": int}
+_RECORD = {
+    **dict.fromkeys(("reason", "machine", "commit", "version", "started"), str),
+    **dict.fromkeys(("metrics", "samples", "settings"), dict),
+    "mesh": list,
+}
 _FIELDS = [each.name for each in fields(Record) if each.name != "cell"]
 
 
@@ -148,15 +154,17 @@ def read_results(path: str | Path) -> list[Record]:
         ResultsError: there is nothing to read, or it cannot be read; located by file and line.
     """
     where = Path(path)
-    if where.is_dir():
+    if os.path.isdir(where):
         if not (where / RECORDS).is_file():
             if (where / TABLE).is_file():
                 return read_csv(where / TABLE)
             raise ResultsError(f"{where}: not a results folder: it has neither {RECORDS} nor {TABLE}")
         records = _read_jsonl(where / RECORDS)
         return _as_in_table(where / TABLE, records)
-    if not where.exists():
+    if not os.path.exists(where):  # not Path.exists, which raises for a name that no file can have
         raise ResultsError(f"{where}: there is no such file or folder; name a results folder or its CSV")
+    if not where.is_file() and not where.is_fifo():
+        raise ResultsError(f"{where}: is a device, which has no end; name a results folder or its CSV")
     return _read_jsonl(where) if where.suffix in (".jsonl", ".json") else read_csv(where)
 
 
@@ -182,8 +190,15 @@ def record_from_data(data: Any) -> Record:
         record = Record(cell, **known | {"notes": tuple(data.get("notes", ()))})
     except (KeyError, TypeError, ValueError, AttributeError, OdebenchError) as error:
         raise ValueError(f"not a whole record: {type(error).__name__}: {error}") from error
-    if record.status not in STATUSES or not isinstance(record.metrics, dict):
+    if record.status not in STATUSES:
         raise ValueError(f"not a whole record: status {record.status!r}")
+    for owner, kinds in ((cell, _CELL), (record, _RECORD)):
+        for name, kind in kinds.items():
+            if not isinstance(getattr(owner, name), kind):
+                raise ValueError(f"not a whole record: {name} {getattr(owner, name)!r:.60}")
+    for name, value in record.metrics.items():
+        if type(value) not in (int, float):
+            raise ValueError(f"not a whole record: {name} {value!r:.60} is no number")
     return record
 
 

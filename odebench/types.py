@@ -172,11 +172,19 @@ class Trial(Protocol):
     def forward_plain(self) -> None:
         """Solve, with nothing kept."""
 
-    def backward(self) -> None:
-        """The loss of the last forward and its gradient; frees what was kept."""
+    def both(self) -> None:
+        """Solve, and take the gradient of the loss."""
 
     def sync(self) -> None:
         """Wait until the device is idle."""
+
+
+@runtime_checkable
+class Split(Trial, Protocol):
+    """A trial whose gradient is a call of its own. Where all is compiled into one it is not."""
+
+    def backward(self) -> None:
+        """The loss of the last forward and its gradient; frees what was kept."""
 
 
 class Loop(Protocol):

@@ -16,10 +16,11 @@ from odebench import registry
 from odebench.controllers import Fixed
 from odebench.errors import Divergence, SolveError
 from odebench.measure.bare import BareLoop
-from odebench.measure.cell import build_subject, measure_cell
+from odebench.measure.cell import measure_cell
 from odebench.measure.check import Trajectory
 from odebench.measure.clock import time_rounds, warm_up
 from odebench.measure.count import Counts, StepLog
+from odebench.measure.peer_subject import build_subject
 from odebench.measure.statistics import median_interval, time_metrics
 from odebench.record import METRICS, Cell, Measure
 from odebench.spec import Spec
@@ -234,13 +235,13 @@ def test_what_a_plugin_leaves_in_cycles_does_not_pile_up_from_round_to_round() -
 def test_a_given_number_of_warm_up_runs_is_run() -> None:
     said: list[str] = []
     assert warm_up(SpyTrial(said), 4) == 4  # type: ignore[arg-type]
-    assert said.count("backward") == 4
+    assert said.count("both") == 4
     assert warm_up(SpyTrial([]), 0) == 0  # type: ignore[arg-type]
     assert warm_up(SpyTrial([]), "auto", FakeClock()) == 1  # type: ignore[arg-type]
 
 
 def test_the_bare_loop_makes_the_very_calls_and_never_feeds_back() -> None:
-    subject = build_subject(cell({"mlp": {"dim": 3}}, "rk4", "direct"))
+    subject = build_subject(cell({"mlp": {"dim": 3}}, "rk4", "direct"), QUICK)[0]
     calls: list[tuple[bool, Tensor]] = []
 
     class Spy(torch.nn.Module):
@@ -263,7 +264,7 @@ def test_the_bare_loop_makes_the_very_calls_and_never_feeds_back() -> None:
 
 
 def test_counters_leave_the_solve_as_it_is() -> None:
-    subject = build_subject(cell({"mlp": {"dim": 3}}, "reversible_heun", "reversible"))
+    subject = build_subject(cell({"mlp": {"dim": 3}}, "reversible_heun", "reversible"), QUICK)[0]
     first, second = subject.count(), subject.count()
     assert first.metrics() == second.metrics()
     assert first.metrics()["nfe_backward"] == 22

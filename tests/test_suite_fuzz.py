@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from odebench.cli.app import app
 from odebench.errors import SuiteError
 from odebench.plan import make_plan, needs_isolation
 from odebench.suite.loading import load_suites, shipped_suites
@@ -103,17 +105,39 @@ def findings(path: Path) -> tuple[str, ...]:
     return ()
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_a_mutated_suite_is_read_or_refused_with_places(tmp_path: Path, part: int) -> None:
+def mutants(part: int) -> Iterator[tuple[int, bytes]]:
+    """(seed, content) of the fifty files of one of four parts; always the same."""
     originals = [PLAIN.encode(), *(path.read_bytes() for path in shipped_suites().values())]
-    path = tmp_path / "mutant.yaml"
-    place = re.compile(rf"{re.escape(str(path))}:[1-9]\d*:[1-9]\d*: \S")
-    refused = 0
     for case in range(50 * part, 50 * part + 50):
         rng = random.Random(case)
         mutant = rng.choice(MUTATIONS)(rng, rng.choice(originals))
         if rng.random() < 0.3:
             mutant = rng.choice(MUTATIONS)(rng, mutant or b"x")
+        yield case, mutant
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_command_line_ends_with_0_or_with_2_and_places_for_a_mutated_suite(tmp_path: Path, part: int) -> None:
+    path = tmp_path / "mutant.yaml"
+    place = re.compile(rf"{re.escape(str(path))}:[1-9]\d*:[1-9]\d*: \S")
+    codes = set()
+    for case, mutant in mutants(part):
+        path.write_bytes(mutant)
+        result = CliRunner().invoke(app, ["validate", str(path)], prog_name="odebench")
+        codes.add(result.exit_code)
+        assert result.exit_code in (0, 2), (case, result.stderr)
+        assert bool(result.stdout) is (result.exit_code == 0), case
+        assert all(place.match(line) for line in result.stderr.splitlines()), (case, result.stderr)
+        assert bool(result.stderr) is (result.exit_code == 2), case
+    assert codes == {0, 2}
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_mutated_suite_is_read_or_refused_with_places(tmp_path: Path, part: int) -> None:
+    path = tmp_path / "mutant.yaml"
+    place = re.compile(rf"{re.escape(str(path))}:[1-9]\d*:[1-9]\d*: \S")
+    refused = 0
+    for case, mutant in mutants(part):
         path.write_bytes(mutant)
         lines = findings(path)
         refused += bool(lines)

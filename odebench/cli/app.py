@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from typing import Annotated, NoReturn
@@ -46,6 +47,9 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """The console script."""
+    # Python has None for a stream that was closed before it started.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show must not end a run.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
@@ -161,7 +165,13 @@ def run(
 
 
 @app.command(short_help="Check suites without running them.")
-def validate(suites: Suites = None, plugin: Plugins = None, device: Devices = None) -> None:
+def validate(
+    suites: Suites = None,
+    plugin: Plugins = None,
+    device: Devices = None,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
     """Check suites without running them: how many cells, and which are refused and why.
 
     \b
@@ -173,7 +183,7 @@ def validate(suites: Suites = None, plugin: Plugins = None, device: Devices = No
 
     if not suites:
         raise UsageError("name a suite to validate; `odebench list suites` shows those that ship")
-    running.validate(request_of(suites, plugin or [], devices=device or []), Screen())
+    running.validate(request_of(suites, plugin or [], devices=device or []), Screen(False if no_color else None, quiet))
 
 
 @app.command(name="list", short_help="What can be named in a suite.")
@@ -185,16 +195,10 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")], json: AsJson =
       odebench list solvers
       odebench list problems --json
     """
-    from odebench.cli import explain
+    from odebench.cli.pages import page
 
-    _load(plugin)
     screen = Screen()
-    if json:
-        import json as notation
-
-        screen.data(notation.dumps(explain.catalogue(kind), indent=1, ensure_ascii=False) + "\n")
-    else:
-        screen.data(explain.listing(kind, screen.width))
+    screen.data(page("catalogue" if json else "list", plugin or [], of=kind.value, width=screen.width))
 
 
 @app.command(name="explain", short_help="One of these: what it is and costs.")
@@ -210,11 +214,10 @@ def explain_(
       odebench explain "alf(eta=0.9)"
       odebench explain gradient:adjoint
     """
-    from odebench.cli import explain
+    from odebench.cli.pages import page
 
-    _load(plugin)
     screen = Screen()
-    screen.data(explain.page(name, min(screen.width or 80, 100)))
+    screen.data(page("explain", plugin or [], name=name, width=min(screen.width or 80, 100)))
 
 
 @app.command(short_help="The table of an earlier run.")
@@ -254,17 +257,6 @@ def schema(plugin: Plugins = None) -> None:
     examples:
       odebench schema > suite.schema.json
     """
-    import json
+    from odebench.cli.pages import page
 
-    from odebench.suite.schema import suite_schema
-
-    _load(plugin)
-    Screen().data(json.dumps(suite_schema(), indent=2, ensure_ascii=False) + "\n")
-
-
-def _load(plugins: list[str] | None) -> None:
-    from odebench.registry import load_builtins, load_plugin
-
-    load_builtins()
-    for each in plugins or []:
-        load_plugin(each)
+    Screen().data(page("schema", plugin or []))

@@ -44,9 +44,9 @@ def _suites(incomplete: str) -> Iterable[tuple[str, str]]:
 
 
 def _entries(kinds: Iterable[str]) -> Iterable[tuple[str, str]]:
-    from odebench.registry import load_builtins, registries
+    from odebench.registry import load_shipped, registries
 
-    load_builtins()
+    load_shipped()
     for kind in kinds:
         for entry in registries[kind]:
             yield entry.name, entry.summary or kind

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
@@ -26,23 +28,38 @@ class Commands(TyperGroup):
         Raises:
             Exit: with the code of INTERFACE for whatever went wrong.
         """
-        try:
+        with _endings():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # Whoever read our output has gone. Python would complain once more when it flushes stdout at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(BROKEN_PIPE) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
-        except OdebenchError as error:
-            if error.exit_code == FAULT:
-                fault(error)
-            complain(error)
-            raise typer.Exit(error.exit_code) from None
-        except (typer.Exit, typer.Abort, typer.TyperException):
-            raise
-        except Exception as error:
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the words; `--help` and `--version` print and end here.
+
+        Raises:
+            Exit: as of `invoke`.
+        """
+        with _endings():
+            return super().make_context(*args, **options)
+
+
+@contextmanager
+def _endings() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain once more when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(BROKEN_PIPE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except OdebenchError as error:
+        if error.exit_code == FAULT:
             fault(error)
+        complain(error)
+        raise typer.Exit(error.exit_code) from None
+    except (typer.Exit, typer.Abort, typer.TyperException):
+        raise
+    except Exception as error:
+        fault(error)
 
 
 def complain(error: OdebenchError) -> None:
@@ -68,6 +85,9 @@ def fault(error: Exception) -> NoReturn:
         import traceback
 
         traceback.print_exception(error)
+    if isinstance(error, OSError):  # a full disk, say
+        Screen().tell(f"odebench: the system does not let odebench go on: {plain(error)}\n")
+        raise typer.Exit(FAULT) from error
     Screen().tell(f"odebench: fault of odebench itself: {type(error).__name__}: {plain(error)}\n")
     if not os.environ.get("ODEBENCH_TRACEBACK"):
         Screen().tell("set ODEBENCH_TRACEBACK=1 to see where, and please report it\n")

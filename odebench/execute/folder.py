@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ def choose(output: Path | None, suites: Sequence[Suite]) -> Path:
         UsageError: `output` is in use.
     """
     if output is not None:
-        if output.exists() and not output.is_dir():
+        if os.path.exists(output) and not output.is_dir():
             raise UsageError(f"-o {output}: is a file; name a new folder")
-        if output.is_dir() and not _is_empty(output):
+        if os.path.isdir(output) and not _is_empty(output):
             raise UsageError(f"-o {output}: is not empty; to go on with the run in it: odebench run --resume {output}")
         return output
     names = "+".join(dict.fromkeys(re.sub(r"[^\w.-]+", "_", suite.name) for suite in suites))[:80]
@@ -77,11 +78,12 @@ def resumable(folder: Path, named: bool) -> Resumed:
     Raises:
         UsageError: there is nothing to resume, or it is no results folder.
     """
-    if folder.exists() and not folder.is_dir():
+    # Not Path.exists, which raises for a name that no file can have.
+    if os.path.exists(folder) and not folder.is_dir():
         raise UsageError(f"--resume {folder}: is a file; name the folder that holds it")
-    if (folder / SUITE).is_file():
+    if os.path.isfile(folder / SUITE):
         return Resumed(folder, folder / SUITE)
-    if folder.is_dir() and not _is_empty(folder):
+    if os.path.isdir(folder) and not _is_empty(folder):
         raise UsageError(f"--resume {folder}: is not a results folder: it has no {SUITE}")
     if not named:
         raise UsageError(f"--resume {folder}: holds no {SUITE}, so there is nothing to resume; name the suite as well")

@@ -32,22 +32,24 @@ def prepare_plan(request: Mapping[str, Any], crew: Crew | None = None) -> Plan:
         SuiteError: with every finding; a plugin that hangs or crashes when it is loaded is one.
     """
     full = make_request(request)
-    if not needs_isolation(full):
-        answer = prepare(full)
-    elif crew is not None:
-        answer = _prepare_apart(full, crew)
-    else:
-        with Crew(preload=False) as own:
-            answer = _prepare_apart(full, own)
+    answer = ask_apart("plan", full, crew) if needs_isolation(full) else prepare(full)
     if "findings" in answer:
         raise SuiteError(answer["findings"])
     return Plan.from_data(answer["plan"])
 
 
-def _prepare_apart(request: Mapping[str, Any], crew: Crew) -> dict[str, Any]:
-    crew.start(Job("plan", request, PATIENCE))
+def ask_apart(job: str, payload: Mapping[str, Any], crew: Crew | None = None) -> dict[str, Any]:
+    """The answer of a job that loads plugins, from a worker of `crew`, or from one for this question alone.
+
+    Raises:
+        SuiteError: a plugin hung, crashed, or raised what is no `UsageError`.
+    """
+    if crew is None:
+        with Crew(preload=False) as own:
+            return ask_apart(job, payload, own)
+    crew.start(Job(job, payload, PATIENCE))
     (worker,) = crew.wait()
     if worker.status != "ok":
-        raise SuiteError([f"the suite or a plugin of it cannot be loaded: {worker.status}: {worker.reason}"])
+        raise SuiteError([f"a plugin fails: {worker.status}: {worker.reason}"])
     answer: dict[str, Any] = worker.answer.answer
     return answer

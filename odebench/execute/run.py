@@ -63,6 +63,8 @@ def run_suites(
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
+    if output is not None and resume is not None:
+        raise UsageError(f"--resume {resume} goes on in that folder; leave -o {output} out")
     watcher: Observer = observer or Silence()
     with _signals(), Crew() as crew, Truths() as truths:
         source = resumable(resume, bool(request.get("suites"))) if resume is not None else None
@@ -80,7 +82,7 @@ def run_suites(
             watcher.start(chosen, folder, [each for each in store.records() if key_of(each.cell) in known])
             missing = [each for each in chosen.cells if key_of(each.cell) not in store.found]
             if missing:
-                _describe_machine(store, missing, crew, where, jobs)
+                _describe_machine(store, plan, missing, crew, {"filter": where.text if where else None, "jobs": jobs})
             owner = _owners(plan)
             schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs)
             _Run(store, crew, truths, schedule, watcher, jobs).go()
@@ -174,8 +176,12 @@ class _Run:
             self.observer.cell_finished(record)
 
 
-def _describe_machine(store: Store, missing: Iterable[Planned], crew: Crew, where: Filter | None, jobs: int) -> None:
-    facts = machine.describe() | {"run": {"filter": where.text if where is not None else None, "jobs": jobs}}
+def _describe_machine(
+    store: Store, plan: Plan, missing: Iterable[Planned], crew: Crew, options: Mapping[str, Any]
+) -> None:
+    # As records have them; several suites may ask for several.
+    threads = sorted({suite.measure.threads for suite in plan.suites})
+    facts = machine.describe() | {"threads": threads[0] if len(threads) == 1 else threads, "run": options}
     store.describe_machine(facts)
     devices = {each.cell.device for each in missing if each.refusal is None}
     if devices:

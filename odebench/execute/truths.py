@@ -86,7 +86,7 @@ class Truths:
         return self._failed[path]
 
     def _folder(self, cell: Cell) -> Path:
-        registry.load_builtins()
+        registry.load_shipped()
         if cell.problem.name in registry.problems.entries:
             return cache_folder() / "truth"
         # A plugin's, which this process does not load: its code may change between runs, and its name does not tell.

@@ -13,8 +13,9 @@ from odebench import registry
 from odebench.errors import Divergence
 from odebench.measure.clock import first_call, time_rounds, warm_up
 from odebench.measure.count import Counts
+from odebench.measure.peer_subject import build_subject
 from odebench.measure.statistics import time_metrics
-from odebench.measure.subject import Subject, TorchSubject, native_pair, ran_out
+from odebench.measure.subject import Subject, ran_out
 from odebench.measure.weigh import process_peak_bytes
 from odebench.record import Cell, Measure
 
@@ -35,7 +36,7 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     """
     deadline = time.perf_counter() + _SHARE_OF_TIMEOUT * measure.timeout
     send({"settings": apply_settings(measure)})
-    subject = build_subject(cell)
+    subject, twin = build_subject(cell, measure)
     trial = subject.trial
     send({"metrics": {"first_call_seconds": first_call(trial)}})
     counts = subject.count()
@@ -49,17 +50,12 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
         if entry.source != "odebench":
             send({"metrics": {entry.name: float(entry.factory(trial))}})
     runs = warm_up(trial, measure.warmup, least=subject.warm_runs)
-    rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline)
+    rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline, twin=twin)
     samples = rounds.samples()
     send({"samples": samples, "metrics": time_metrics(samples), "settings": {"warmup_runs": runs}})
     if len(rounds.forward) < measure.repeats:
         done = f"timed {len(rounds.forward)} of {measure.repeats} repeats: more would not fit in the timeout"
         send({"notes": [done]})
-
-
-def build_subject(cell: Cell) -> Subject:
-    """What `cell` names, bound and ready."""
-    return TorchSubject(native_pair(cell))
 
 
 def apply_settings(measure: Measure) -> dict[str, Any]:

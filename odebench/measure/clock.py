@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from odebench.types import Loop, Trial
+from odebench.types import Loop, Split, Trial
 
 Clock = Callable[[], float]
 
@@ -38,8 +38,7 @@ def first_call(trial: Trial, clock: Clock = time.perf_counter) -> float:
     """The first solve and gradient in this process, with all that happens only once."""
     trial.clear()
     start = clock()
-    trial.forward()
-    trial.backward()
+    trial.both()
     trial.sync()
     return clock() - start
 
@@ -52,8 +51,7 @@ def warm_up(trial: Trial, runs: int | str, clock: Clock = time.perf_counter, lea
         if enough if runs == "auto" else done >= int(runs):
             return done
         trial.clear()
-        trial.forward()
-        trial.backward()
+        trial.both()
         trial.sync()
         done += 1
 
@@ -80,7 +78,9 @@ def time_rounds(
             gc.collect()  # else what a plugin leaves in cycles piles up from round to round
             _round(trial, bare, rounds, clock)
             if twin is not None:
-                rounds.twin.append(_solve(twin, clock))
+                twin.clear()
+                rounds.twin.append(sum(_solve(twin, clock)))
+                twin.clear()
             longest = max(longest, clock() - start)
     trial.clear()
     return rounds
@@ -90,16 +90,10 @@ def _round(trial: Trial, bare: Loop, rounds: Rounds, clock: Clock) -> None:
     trial.clear()
     trial.sync()
     cpu = time.process_time()
-    start = clock()
-    trial.forward()
-    trial.sync()
-    middle = clock()
-    trial.backward()
-    trial.sync()
-    end = clock()
+    forward, backward = _solve(trial, clock)
     rounds.cpu_seconds.append(time.process_time() - cpu)
-    rounds.forward.append(middle - start)
-    rounds.backward.append(end - middle)
+    rounds.forward.append(forward)
+    rounds.backward.append(backward)
     trial.clear()
     rounds.bare.append(_timed(bare.both, trial.sync, clock))
     rounds.forward_plain.append(_timed(trial.forward_plain, trial.sync, clock))
@@ -107,18 +101,21 @@ def _round(trial: Trial, bare: Loop, rounds: Rounds, clock: Clock) -> None:
     rounds.bare_forward.append(_timed(bare.forward, trial.sync, clock))
 
 
-def _solve(trial: Trial, clock: Clock) -> float:
-    """Forward and backward, as a round times them."""
-    trial.clear()
+def _solve(trial: Trial, clock: Clock) -> tuple[float, float]:
+    """Seconds of (forward, backward). Where both are one compiled call, backward is what it takes beyond a forward."""
+    if not isinstance(trial, Split):
+        whole = _timed(trial.both, trial.sync, clock)
+        trial.clear()
+        forward = _timed(trial.forward, trial.sync, clock)
+        return forward, whole - forward
     trial.sync()
     start = clock()
     trial.forward()
     trial.sync()
+    middle = clock()
     trial.backward()
     trial.sync()
-    seconds = clock() - start
-    trial.clear()
-    return seconds
+    return middle - start, clock() - middle
 
 
 def _timed(run: Callable[[], None], sync: Callable[[], None], clock: Clock) -> float:

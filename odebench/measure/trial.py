@@ -36,6 +36,9 @@ class Pair(Protocol):
     def keeps(self) -> bool:
         """Every state that the backward pass goes over was stored or is recomputed, so that none can drift."""
 
+    def fault(self, error: AssertionError) -> Exception:
+        """What an assertion that failed on the way back means."""
+
     def reference(self, mesh: Mesh) -> Pair | None:
         """Backpropagation through the very steps of `mesh`, or None where it cannot be had."""
 
@@ -65,6 +68,10 @@ class NativePair:
         return self.gradient.solve(
             timed(f, bound.y0), bound.params, bound.y0, bound.ts, self.stepper, self.control, trace
         )
+
+    def fault(self, error: AssertionError) -> Exception:
+        """Itself: a mistake of ours."""
+        return error
 
     def reference(self, mesh: Mesh) -> NativePair:
         """`direct` on the recorded steps."""
@@ -108,7 +115,15 @@ class TorchTrial:
         assert self.ys is not None, "forward comes first"
         loss = self.bound.loss(self.ys)
         self.ys = None
-        loss.backward()  # type: ignore[no-untyped-call]
+        try:
+            loss.backward()  # type: ignore[no-untyped-call]
+        except AssertionError as error:
+            raise self.pair.fault(error) from error
+
+    def both(self) -> None:
+        """Forward, then backward."""
+        self.forward()
+        self.backward()
 
     def clear(self) -> None:
         """Drop the solution and the gradients of an earlier round."""

@@ -100,7 +100,8 @@ def find_suite(name_or_path: str | Path) -> Path:
         if path.exists() and not (path.is_dir() and name in shipped):
             return path
     except (OSError, ValueError) as error:
-        raise UsageError(f"suite {show(text)} cannot be looked for: {error}") from error
+        told = getattr(error, "strerror", None) or error
+        raise UsageError(f"suite {show(text)} cannot be looked for: {told}") from error
     if name in shipped:
         found = shipped[name]
         here = Path.cwd()
@@ -131,8 +132,11 @@ def load_suites(
     from odebench.suite.yaml_source import Document, read_documents
 
     assert set(overrides or ()) <= set(OVERRIDES), f"overrides are {OVERRIDES}, got {overrides}"
-    load_builtins()
     lines: list[str] = []
+    try:
+        load_builtins()
+    except UsageError as error:
+        lines.append(str(error))
     common = tuple(plugin_of(each, Path.cwd()) for each in plugins)
     lines += [line for each in common if (line := _import(each))]
     read: list[tuple[Path, Document]] = []
@@ -165,8 +169,6 @@ def _import(plugin: str) -> str | None:
         load_plugin(plugin)
     except UsageError as error:
         return " ".join(str(error).split())
-    except SystemExit as error:
-        return f"plugin {plugin}: it asked Python to exit ({error.code!r}) while it was imported"
     return None
 
 

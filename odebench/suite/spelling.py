@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from ast import literal_eval
 from dataclasses import dataclass
+from math import inf
 from typing import Any, NoReturn
 
 from odebench.errors import UsageError
@@ -22,6 +24,8 @@ FLOAT = re.compile(
 )
 _WORD = re.compile(r"[^\s()\[\]{},=!<>&|'\"]+")
 _BLANKS = re.compile(r"\s*")
+_QUOTED = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
+_OF_PYTHON = {"None": None, "inf": inf, "-inf": -inf}  # as `repr` has what YAML spells otherwise
 
 
 def scalar(text: str) -> Any:
@@ -78,12 +82,14 @@ class Cursor:
         mark = self.peek()
         if mark not in ("'", '"'):
             return None
-        end = self.text.find(mark, self.position + 1)
-        if end < 0:
+        found = _QUOTED.match(self.text, self.position)
+        if found is None:
             self.fail(f"a closing {mark}", len(self.text))
-        inside = self.text[self.position + 1 : end]
-        self.position = end + 1
-        return inside
+        start, self.position = self.position, found.end()
+        try:
+            return str(literal_eval(found.group()))
+        except (SyntaxError, ValueError):
+            return self.fail("a string as Python has it", start)
 
     def fail(self, expected: str, position: int | None = None, hint: str = "") -> NoReturn:
         """Say what was expected, and where.
@@ -138,7 +144,7 @@ class Cursor:
                 self.position = start
                 value = self.spelling(depth)
             else:
-                value = scalar(word)
+                value = _OF_PYTHON[word] if word in _OF_PYTHON else scalar(word)
         self.blanks()
         return value
 

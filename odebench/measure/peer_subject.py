@@ -1,0 +1,145 @@
+"""Other libraries under the same gauges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench import registry
+from odebench.errors import Divergence
+from odebench.measure.check import against, relative
+from odebench.measure.count import Counts, StepLog
+from odebench.measure.subject import Subject, TorchSubject, native_pair
+from odebench.measure.trial import Function, TorchTrial
+from odebench.peers.peer import Peer
+from odebench.problems import Bound, bind
+from odebench.record import Cell, Measure
+from odebench.spec import Spec
+from odebench.truth import load_truth
+from odebench.types import Loop, Mesh, Tick, Trace, Trial
+
+# Gradients whose backward pass goes over states that were stored or are recomputed.
+_KEEPING = ("direct", "aca", "recursive")
+
+
+@dataclass
+class TorchPeer:
+    """A pair of a torch library. What it would make once before training, options and wrappers, is made once here."""
+
+    bound: Bound
+    peer: Peer
+    gradient: Spec
+    stepping: Spec
+    _ready: dict[int, tuple[Function, Any]] = field(default_factory=dict)
+
+    everywhere = False
+
+    @property
+    def keeps(self) -> bool:
+        """By the name of the gradient."""
+        return self.gradient.name in _KEEPING
+
+    def solve(self, f: Function, trace: Trace | None) -> Tensor:
+        """By the library, with its own gradient."""
+        if id(f) not in self._ready:
+            self._ready[id(f)] = f, self.peer.prepare(self.gradient, self.stepping, self.bound, f)
+        ys: Tensor = self._ready[id(f)][1]()
+        return ys
+
+    def fault(self, error: AssertionError) -> Exception:
+        """As the library means it."""
+        return self.peer.fault(error)
+
+    def reference(self, mesh: Mesh) -> TorchPeer | None:
+        """The library's own backpropagation through the same steps: it takes them anew, and they are the same."""
+        y0, saves = self.bound.y0, len(self.bound.ts) - 1
+        dtype = str(y0.dtype).removeprefix("torch.")
+        direct = Spec("direct")
+        if self.peer.refusal(direct, self.stepping, saves=saves, dtype=dtype, device=str(y0.device)):
+            return None
+        return TorchPeer(self.bound, self.peer, direct, self.stepping)
+
+
+class JaxSubject:
+    """A solve of diffrax's."""
+
+    def __init__(self, cell: Cell, measure: Measure, peer: Peer) -> None:
+        self.cell, self.measure, self.peer = cell, measure, peer
+        self.trial = self._trial(cell.gradient)
+
+    @property
+    def warm_runs(self) -> int:
+        """Compiled by the first call."""
+        return 1
+
+    def count(self) -> Counts:
+        """By callbacks from compiled code."""
+        found, nodes = self.trial.counts(), self.trial.mesh()
+        mesh = tuple(Tick(t, t1 - t, False) for t, t1 in pairwise(nodes))
+        log = StepLog(mesh, found["rejected"])
+        return Counts(found["nfe_forward"], found["nfe_backward"], found["vjp_backward"], log)
+
+    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+        """Against the truth."""
+        y1, *parts = (torch.as_tensor(part, dtype=torch.float64) for part in self.trial.answer())
+        metrics = {"reverse_error": 0.0} if self.cell.gradient.name in _KEEPING else {}
+        if truth is not None:
+            metrics |= against(load_truth(truth), y1, (parts[0], parts[1]))
+        for what, each in (("solution", y1), ("gradient", torch.cat(parts))):
+            if not bool(torch.isfinite(each).all()):
+                raise Divergence(f"the {what} is not finite", metrics)
+        return metrics, torch.cat(parts)
+
+    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+        """Against DirectAdjoint over the same steps."""
+        cell = self.cell
+        saves = dict(cell.problem.options).get("saves", 1)
+        direct = Spec("direct")
+        if self.peer.refusal(direct, cell.stepping, saves=saves, dtype=cell.dtype, device=cell.device):
+            return None
+        reference = self._trial(direct)
+        parts = [torch.as_tensor(part, dtype=torch.float64) for part in reference.answer()[1:]]
+        return relative(got, torch.cat(parts))
+
+    def weigh(self, counts: Counts) -> tuple[dict[str, int], list[str]]:
+        """By what XLA laid out."""
+        return self.trial.memory(), [self.peer.module.GAUGE]
+
+    def bare(self, counts: Counts) -> Loop:
+        """In jax."""
+        loop: Loop = self.trial.bare(counts.metrics())
+        return loop
+
+    def _trial(self, gradient: Spec) -> Any:
+        cell, measure = self.cell, self.measure
+        return self.peer.module.DiffraxTrial(
+            cell.problem, self.peer.method, gradient, cell.stepping, cell.batch, cell.seed, cell.dtype, cell.device,
+            measure.threads, measure.tf32,
+        )  # fmt: skip
+
+
+def build_subject(cell: Cell, measure: Measure) -> tuple[Subject, Trial | None]:
+    """(what `cell` names, bound and ready; for a peer the native solve with the same tableau, if there is one)."""
+    solver = registry.solvers.build(cell.solver)
+    if not isinstance(solver, Peer):
+        return TorchSubject(native_pair(cell)), None
+    if solver.in_jax:
+        return JaxSubject(cell, measure, solver), _twin(cell, solver)
+    bound = bind(cell.problem, batch=cell.batch, seed=cell.seed, dtype=cell.dtype, device=cell.device)
+    return TorchSubject(TorchPeer(bound, solver, cell.gradient, cell.stepping)), _twin(cell, solver)
+
+
+def _twin(cell: Cell, peer: Peer) -> Trial | None:
+    if peer.facts.twin is None:
+        return None
+    pair = native_pair(
+        Cell(cell.suite, cell.problem, Spec(peer.facts.twin), cell.gradient, cell.stepping, cell.device, cell.dtype,
+             cell.batch, cell.seed)
+    )  # fmt: skip
+    refused = pair.control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper)
+    return None if refused else TorchTrial.of(pair)

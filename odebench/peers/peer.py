@@ -1,0 +1,93 @@
+"""A method of another library, as the planner and a worker hold it. Torch-free."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from odebench.peers.method import Method
+from odebench.spec import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from odebench.problems import Bound
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`library` is a module of this package, `method` a key of its METHODS, `options` go to its functions."""
+
+    library: str
+    method: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def module(self) -> Any:
+        """The adapter."""
+        return importlib.import_module(f"odebench.peers.{self.library}")
+
+    @property
+    def facts(self) -> Method:
+        """What is known of the method."""
+        method: Method = self.module.METHODS[self.method]
+        return method
+
+    @property
+    def order(self) -> int:
+        """The method's."""
+        return self.facts.order
+
+    @property
+    def error_order(self) -> int | None:
+        """The method's; None if it estimates no error."""
+        return self.facts.error_order
+
+    @property
+    def in_jax(self) -> bool:
+        """The library computes in jax, and provides a whole trial."""
+        return hasattr(self.module, "DiffraxTrial")
+
+    def prepare(self, gradient: Spec, stepping: Spec, bound: Bound, f: Any) -> Callable[[], Tensor]:
+        """The solve of a torch library with all its options made: calling it solves, and gives ys."""
+        module = self.module
+        made = getattr(module, "prepare", None)
+        if made is not None:
+            prepared: Callable[[], Tensor] = made(self.method, gradient, stepping, bound, f, **dict(self.options))
+            return prepared
+        return partial(module.solve, self.method, gradient, stepping, bound, f, **dict(self.options))
+
+    def reported(self, gradient: Spec, stepping: Spec, bound: Bound, f: Any) -> dict[str, int]:
+        """What a torch library counts itself, over one solve and its gradient; empty where it counts nothing."""
+        told: dict[str, int] = self.module.reported(
+            self.method, gradient, stepping, bound, f, **dict(self.options)
+        )
+        return told
+
+    def fault(self, error: AssertionError) -> Exception:
+        """What an assertion of the library's means: a solve that could not go on, for those that say it so."""
+        told = getattr(self.module, "fault", None)
+        return error if told is None else told(error)
+
+    @property
+    def absent(self) -> str | None:
+        """The sentence that says how to install the library, or None if it is there."""
+        module = self.module
+        if importlib.util.find_spec(module.LIBRARY) is not None:
+            return None
+        return f"{module.LIBRARY} is not installed; pip install 'odebench[{module.EXTRA}]'"
+
+    def refusal(self, gradient: Spec, stepping: Spec, *, saves: int, dtype: str, device: str) -> str | None:
+        """Why the library cannot do this, or None."""
+        module = self.module
+        if gradient.name not in module.GRADIENTS:
+            known = ", ".join(module.GRADIENTS)
+            return f"{module.LIBRARY} has no gradient that is {gradient.name}; it offers {known}"
+        said: str | None = module.refusal(
+            self.method, gradient, stepping, saves=saves, dtype=dtype, device=device, **dict(self.options)
+        )
+        return said or self.absent
