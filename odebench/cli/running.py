@@ -104,9 +104,9 @@ def validate(request: Mapping[str, Any], screen: Screen) -> None:
 
     plan = prepare_plan(request)
     lines = []
-    for suite in plan.suites:
-        cells = [each for each in plan.cells if each.cell.suite == suite.name]
-        lines.append(Line(f"{suite.name}: {census(cells)}", "bold"))
+    for name in dict.fromkeys(suite.name for suite in plan.suites):  # a suite may be several documents
+        cells = [each for each in plan.cells if each.cell.suite == name]
+        lines.append(Line(f"{name}: {census(cells)}", "bold"))
         lines += list(refusals(cells, screen.width))
     if plan.excluded:
         lines.append(Line("1 square is excluded" if plan.excluded == 1 else f"{plan.excluded} squares are excluded"))
