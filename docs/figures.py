@@ -133,7 +133,9 @@ def memory() -> str:
     rows = []
     for solver, gradient in dict.fromkeys((str(r.cell.solver), str(r.cell.gradient)) for r in records):
         pair = (solver, gradient)
-        peaks = [int(r.metrics["peak_memory_bytes"]) for r in records if (str(r.cell.solver), str(r.cell.gradient)) == pair]
+        peaks = [
+            int(r.metrics["peak_memory_bytes"]) for r in records if (str(r.cell.solver), str(r.cell.gradient)) == pair
+        ]
         rows.append((f"`{solver}`", f"`{gradient}`", *(f"{p:,}" for p in peaks), f"{peaks[-1] / peaks[0]:.2f}"))
     return table(f"solver | gradient | {' | '.join(f'N = {n}' for n in steps)} | last / first", rows)
 
@@ -194,7 +196,9 @@ def peers() -> str:
             f"{m['nfe_forward']} + {m['nfe_backward']}", f"{m['wall_seconds'] * 1e3:.1f}", ratio,
             f"{m['overhead']:.2f}", f"{m['peak_memory_bytes']:,}", sci(m.get("gradient_error")),
         ))  # fmt: skip
-    head = "problem | batch | solver | gradient | steps | evaluations | wall, ms | `wall_ratio` | `overhead` | peak bytes"
+    head = (
+        "problem | batch | solver | gradient | steps | evaluations | wall, ms | `wall_ratio` | `overhead` | peak bytes"
+    )
     return table(f"{head} | gradient error", rows)
 
 

@@ -74,6 +74,10 @@ class Divergence(SolveError):
         self.metrics = dict(metrics or {})
 
 
+class OutOfReach(OdebenchError):
+    """No setting that may be tried meets the error that was asked for."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The tail of a message: `; did you mean 'dopri5'?`, or nothing when no name is near."""
     near = get_close_matches(str(name), list(known), n=1, cutoff=0.6)

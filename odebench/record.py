@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from odebench.spec import Spec
@@ -11,6 +11,8 @@ from odebench.spec import Spec
 FORMAT = 1  # of one line of records.jsonl; readers accept every number up to this one
 
 STATUSES = ("ok", "refused", "diverged", "out_of_memory", "timed_out", "crashed", "failed")
+
+MATCHES = ("solution_error", "gradient_error")  # what `Measure.match` may be
 
 AXES = ("problem", "solver", "gradient", "stepping", "device", "dtype", "batch", "seed")
 
@@ -72,6 +74,15 @@ class Measure:
     threads: int = 1
     tf32: bool = False
     deterministic: bool = False
+    match_error: float | None = None  # the tolerance or number of steps is searched until this error is met
+    match: str = "solution_error"  # or gradient_error
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready; `Measure(**data)` reads it back. What is about matching is there only where it is wanted."""
+        data = asdict(self)
+        return {
+            key: value for key, value in data.items() if not key.startswith("match") or self.match_error is not None
+        }
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,13 @@ def _pair(method: Spec, gradient: Spec) -> tuple[Stepper, Gradient]:
     """The scheme and the gradient; `mali` is a name for `reversible` with alf alone."""
     if gradient.name == "mali" and registry.solvers.get(method.name).name != "alf":
         raise Refusal(f"mali is the reversible gradient of alf; with {method} ask for `reversible`")
-    return registry.solvers.build(method), registry.gradients.build(gradient)
+    stepper = registry.solvers.build(method)
+    if not isinstance(stepper, Stepper):
+        raise Refusal(
+            f"odeint walks odebench's own schemes, and {method} is none; call that library itself, or measure it in a "
+            "suite"
+        )
+    return stepper, registry.gradients.build(gradient)
 
 
 def _control(stepper: Stepper, ts: tuple[float, ...], rtol: float, atol: float, options: dict[str, Any]) -> Controller:

@@ -83,14 +83,14 @@ def test_nothing_names_a_path_of_the_machine_or_a_package_index() -> None:
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_every_shipped_suite_plans(path: Path) -> None:
-    plan = make_plan(load_suites([path]), cuda_devices=0)
+    plan = make_plan(load_suites([path]), cuda_devices=int(path.stem.endswith("_gpu")))
     assert any(planned.refusal is None for planned in plan.cells)
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
-def test_every_shipped_suite_is_called_like_its_file_and_begins_with_an_explanation(path: Path) -> None:
+def test_every_shipped_suite_is_called_like_its_file_or_begins_so_and_begins_with_an_explanation(path: Path) -> None:
     text = path.read_text()
-    assert {document["name"] for document in yaml.safe_load_all(text)} == {path.stem}
+    assert all(document["name"].startswith(path.stem) for document in yaml.safe_load_all(text))
     assert text.startswith("# ")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import odebench
+from odebench.peers.roster import LIBRARIES
 from odebench.registry import load_builtins, registries
 from odebench.suite.loading import load_suites, shipped_suites
 
@@ -62,8 +63,17 @@ def test_the_suite_of_the_readme_is_valid(tmp_path: Path) -> None:
 def test_the_readme_names_every_shipped_suite_and_every_solver_and_gradient() -> None:
     load_builtins()
     entries = [entry for kind in ("solver", "gradient") for entry in registries[kind]]
-    names = {entry.name for entry in entries if entry.source == "odebench"} | set(shipped_suites())
+    own = {entry.name for entry in entries if entry.source == "odebench"}
+    names = {name for name in own if "." not in name} | set(shipped_suites())
     assert [name for name in sorted(names) if f"`{name}`" not in README] == []
+
+
+def test_the_readme_names_methods_of_every_library_and_only_such_as_there_are() -> None:
+    load_builtins()
+    known = {entry.name for entry in registries["solver"]}
+    named = {name for name in re.findall(r"`(\w+\.\w+)`", README) if name.partition(".")[0] in LIBRARIES}
+    assert named <= known
+    assert {name.partition(".")[0] for name in named} == set(LIBRARIES)
 
 
 def test_every_odebench_command_of_the_readme_is_one() -> None:

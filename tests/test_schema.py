@@ -20,7 +20,7 @@ GOOD: dict[str, Any] = {
     "stepping": [{"fixed": {"steps": 3}}, {"adaptive": {"rtol": 1e-5, "controller": "pi", "first_step": None}}],
     "gradients": ["naive", "mali", {"recursive": {"checkpoints": 8}}],
     "exclude": [{"solver": "alf(eta=1.0)", "batch": 1}, {"stepping": "adaptive"}],
-    "measure": {"repeats": 1, "warmup": 2, "timeout": 0.5},
+    "measure": {"repeats": 1, "warmup": 2, "timeout": 0.5, "match_error": 1e-6, "match": "gradient_error"},
 }
 
 
@@ -58,6 +58,9 @@ def test_a_good_suite_is_valid(validator: Any) -> None:
         ("seeds", [-1]),
         ("measure", {"timeout": 0}),
         ("measure", {"repeat": 1}),
+        ("measure", {"match_error": 0}),
+        ("measure", {"match_error": 1e-6, "match": "error"}),
+        ("measure", {"match": "gradient_error"}),
         ("exclude", [{"solvr": "rk4"}]),
         ("exclude", [{"solver": "rk5"}]),
     ],

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from odebench.api import spelling_of
+from odebench.cli.explain_peer import heading, libraries_with, library_data, peer_facts
 from odebench.errors import OdebenchError, UsageError, did_you_mean
+from odebench.peers.peer import Peer
 from odebench.registry import SPAN, Entry, Option, gradients, registries, solvers, steppings
 from odebench.report.text import UNLIMITED, fold, plain
 from odebench.spec import Spec
 from odebench.suite.options import canonical, default_of, describe
 from odebench.suite.spelling import parse
+from odebench.types import Stepper
 
 # N steps of an s-stage scheme: (memory held until the backward pass, evaluations of f in it, exact?)
 LAWS = {
@@ -73,17 +76,24 @@ def page(name: str, width: int = 80) -> str:
 
 
 def listing(kinds: str, width: int | None = None) -> str:
-    """One line for each entry: name, aliases, summary, options. `kinds` is `solvers`, `suites`, …"""
+    """One line for each entry: name, aliases, summary, options; other libraries' methods last, library by library.
+
+    `kinds` is `solvers`, `suites`, …
+    """
     if kinds == "suites":
         return "\n".join(_aligned([(each["name"], each["summary"]) for each in _suites()], width or UNLIMITED)) + "\n"
     registry = registries[kinds.removesuffix("s")]
     common = [option.name for option in registry.common]
-    rows = []
+    parts: dict[str | None, list[tuple[str, str]]] = {None: []}
     for entry in registry:
+        peer = _peer(entry)
         own = [name for name in entry.options if name not in common]
         options = f" [{', '.join(own)}]" if own else ""
-        rows.append((" = ".join((entry.name, *entry.aliases)), f"{entry.summary.rstrip('.')}{options}"))
-    lines = _aligned(rows, width or UNLIMITED)
+        row = " = ".join((entry.name, *entry.aliases)), f"{entry.summary.rstrip('.')}{options}"
+        parts.setdefault(None if peer is None else heading(peer), []).append(row)
+    lines = []
+    for title, rows in parts.items():
+        lines += [*([] if title is None else ["", title]), *_aligned(rows, width or UNLIMITED)]
     lines += [f"\nevery {registry.kind} also takes {', '.join(common)}"] if common else []
     return "\n".join(lines) + "\n"
 
@@ -92,8 +102,10 @@ def catalogue(kinds: str) -> list[dict[str, Any]]:
     """The same for programs: plain data, one mapping for each entry."""
     if kinds == "suites":
         return _suites()
-    return [
-        {
+    found = []
+    for entry in registries[kinds.removesuffix("s")]:
+        peer = _peer(entry)
+        data = {
             "name": entry.name,
             "aliases": list(entry.aliases),
             "summary": entry.summary,
@@ -101,8 +113,14 @@ def catalogue(kinds: str) -> list[dict[str, Any]]:
             "source": entry.source,
             "options": {name: _option_data(option) for name, option in entry.options.items()},
         }
-        for entry in registries[kinds.removesuffix("s")]
-    ]
+        found.append(data if peer is None else data | {"library": library_data(peer)})
+    return found
+
+
+def _peer(entry: Entry) -> Peer | None:
+    """The method of another library that `entry` makes, if it does; nothing of a plugin's is built."""
+    built = _built(entry, Spec(entry.name)) if entry.kind == "solver" and entry.source == "odebench" else None
+    return built if isinstance(built, Peer) else None
 
 
 def _suites() -> list[dict[str, Any]]:
@@ -125,7 +143,8 @@ def _option(option: Option) -> str:
     if option.required:
         return f"{describe(option.type)}; must be given"
     default = default_of(option)
-    told = "the problem's own" if option is SPAN else "none" if default is None else str(default)
+    spelt = str(default).lower() if isinstance(default, bool) else str(default)  # as YAML has it
+    told = "the problem's own" if option is SPAN else "none" if default is None else spelt
     return f"{describe(option.type)}; default: {told}"
 
 
@@ -142,8 +161,9 @@ def _built(entry: Entry, spec: Spec) -> Any:
 def _paragraphs(entry: Entry, built: Any) -> Iterator[str]:
     """The docstrings, without what they say about errors."""
     seen: list[str] = []
-    # A metric is all in its factory's docstring; what other factories make may have more to say.
-    sources = (entry.factory,) if entry.kind == "metric" or built is None else (entry.factory, type(built))
+    # A metric and a peer are all in their factory's docstring; what other factories make may have more to say.
+    alone = entry.kind == "metric" or built is None or isinstance(built, Peer)
+    sources = (entry.factory,) if alone else (entry.factory, type(built))
     for source in sources:
         text = re.split(r"\n\s*(?:Raises|Returns|Args):", inspect.getdoc(source) or entry.summary)[0]
         for paragraph in (" ".join(lines.split()) for lines in text.split("\n\n")):
@@ -154,14 +174,16 @@ def _paragraphs(entry: Entry, built: Any) -> Iterator[str]:
 
 
 def _facts(entry: Entry, built: Any) -> list[tuple[str, str]]:
+    if isinstance(built, Peer):
+        return peer_facts(built)
     if entry.kind == "solver" and built is not None:
         return _solver_facts(built)
     if entry.kind == "gradient" and built is not None:
         memory, backward, exact = LAWS.get(entry.name, ("", "", ""))
         law = [("memory", memory), ("backward", backward and f"evaluations of f: {backward}"), ("exact", exact)]
-        return law + _answers(built, solvers)
+        return law + _answers(built, solvers) + _libraries(entry)
     if entry.kind == "stepping" and built is not None:
-        return _answers(built, solvers)
+        return _answers(built, solvers) + _libraries(entry)
     if entry.kind == "metric" and built is not None and hasattr(built, "unit"):
         return [("unit", built.unit)]
     return []
@@ -192,14 +214,20 @@ def _solver_facts(stepper: Any) -> list[tuple[str, str]]:
 
 
 def _answers(judge: Any, others: Any) -> list[tuple[str, str]]:
-    """Which solvers a gradient or a stepping takes."""
+    """Which solvers a gradient or a stepping takes, of those walked here: other libraries walk by themselves."""
     taken: list[str] = []
     refused: list[str] = []
     for entry in others:
         stepper = _built(entry, Spec(entry.name))
-        if stepper is not None:
+        if isinstance(stepper, Stepper):
             (taken if judge.refusal(stepper) is None else refused).append(entry.name)
     return [("solvers", "all" if not refused else ", ".join(taken)), ("not with", ", ".join(refused))]
+
+
+def _libraries(entry: Entry) -> list[tuple[str, str]]:
+    """Which other libraries have a gradient or a stepping."""
+    peers = [peer for each in solvers if (peer := _peer(each)) is not None]
+    return [("libraries", ", ".join(libraries_with(entry, peers)))]
 
 
 def _refusal(entry: Entry, stepper: Any) -> str | None:

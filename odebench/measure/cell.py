@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
-from odebench import registry
 from odebench.errors import Divergence
 from odebench.measure.clock import first_call, time_rounds, warm_up
 from odebench.measure.count import Counts
-from odebench.measure.peer_subject import build_subject
+from odebench.measure.foreign import ask_plugins, compare
+from odebench.measure.match import match
+from odebench.measure.peer_subject import build_subject, library_of
 from odebench.measure.statistics import time_metrics
 from odebench.measure.subject import Subject, ran_out
 from odebench.measure.weigh import process_peak_bytes
@@ -24,18 +25,29 @@ Send = Callable[[dict[str, Any]], None]
 # Of the timeout, what timing may use up; the rest is left for starting and reporting.
 _SHARE_OF_TIMEOUT = 0.8
 
+_AFTER_SEARCH = (
+    "the search for the matched setting ran before in the same process: first_call_seconds starts warm, and "
+    "process_peak_bytes and the peak of jax on a GPU include the search"
+)
+
 
 def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -> None:
     """First call, count, check, weigh, warm up, time: in this order, one gauge at a time.
 
+    Where accuracy is to be matched the setting is searched before, and all the rest is of that setting.
     Each finding is sent as soon as it is there, so that a cell which dies later keeps it.
 
     Raises:
         Divergence: the solution or the gradient is not finite.
         SolveError: a solve could not go on.
+        OutOfReach: no setting meets the error that is to be matched.
     """
     deadline = time.perf_counter() + _SHARE_OF_TIMEOUT * measure.timeout
-    send({"settings": apply_settings(measure)})
+    library = library_of(cell)
+    send({"settings": apply_settings(measure) | ({} if library is None else library.versions)})
+    if measure.match_error is not None:
+        cell, found = match(cell, measure, truth)
+        send({"settings": found, "notes": [_AFTER_SEARCH]})
     subject, twin = build_subject(cell, measure)
     trial = subject.trial
     send({"metrics": {"first_call_seconds": first_call(trial)}})
@@ -44,11 +56,11 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     if counts.log.mesh:
         last = counts.log.mesh[-1]
         send({"mesh": [*(tick.t for tick in counts.log.mesh), last.t + last.dt]})
+    if library is not None:
+        compare(subject, counts, library, send)
     _check(subject, counts, truth, send)
     _weigh(subject, counts, send)
-    for entry in registry.metrics:
-        if entry.source != "odebench":
-            send({"metrics": {entry.name: float(entry.factory(trial))}})
+    ask_plugins(trial, send)
     runs = warm_up(trial, measure.warmup, least=subject.warm_runs)
     rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline, twin=twin)
     samples = rounds.samples()

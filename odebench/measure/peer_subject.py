@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -64,6 +65,10 @@ class TorchPeer:
             return None
         return TorchPeer(self.bound, self.peer, direct, self.stepping)
 
+    def reported(self) -> dict[str, int]:
+        """As the adapter asks it."""
+        return self.peer.reported(self.gradient, self.stepping, self.bound, self.bound.f)
+
 
 class JaxSubject:
     """A solve of diffrax's."""
@@ -77,12 +82,25 @@ class JaxSubject:
         """Compiled by the first call."""
         return 1
 
+    def end(self) -> Tensor:
+        """Of the solve without its gradient, compiled for itself."""
+        self.trial.clear()
+        self.trial.forward()
+        y1 = torch.from_numpy(np.array(self.trial.ys[-1], dtype=np.float64)).reshape(-1)
+        self.trial.clear()
+        return y1
+
     def count(self) -> Counts:
         """By callbacks from compiled code."""
         found, nodes = self.trial.counts(), self.trial.mesh()
         mesh = tuple(Tick(t, t1 - t, False) for t, t1 in pairwise(nodes))
         log = StepLog(mesh, found["rejected"])
         return Counts(found["nfe_forward"], found["nfe_backward"], found["vjp_backward"], log)
+
+    def reported(self) -> dict[str, int]:
+        """By diffrax's statistics."""
+        told: dict[str, int] = self.trial.reported()
+        return told
 
     def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
         """Against the truth."""
@@ -125,13 +143,26 @@ class JaxSubject:
 
 def build_subject(cell: Cell, measure: Measure) -> tuple[Subject, Trial | None]:
     """(what `cell` names, bound and ready; for a peer the native solve with the same tableau, if there is one)."""
+    subject = build_alone(cell, measure)
+    solver = registry.solvers.build(cell.solver)
+    return subject, _twin(cell, solver) if isinstance(solver, Peer) else None
+
+
+def build_alone(cell: Cell, measure: Measure) -> Subject:
+    """What `cell` names, bound and ready."""
     solver = registry.solvers.build(cell.solver)
     if not isinstance(solver, Peer):
-        return TorchSubject(native_pair(cell)), None
+        return TorchSubject(native_pair(cell))
     if solver.in_jax:
-        return JaxSubject(cell, measure, solver), _twin(cell, solver)
+        return JaxSubject(cell, measure, solver)
     bound = bind(cell.problem, batch=cell.batch, seed=cell.seed, dtype=cell.dtype, device=cell.device)
-    return TorchSubject(TorchPeer(bound, solver, cell.gradient, cell.stepping)), _twin(cell, solver)
+    return TorchSubject(TorchPeer(bound, solver, cell.gradient, cell.stepping))
+
+
+def library_of(cell: Cell) -> Peer | None:
+    """The method of another library that `cell` names; None if it is one of odebench's own."""
+    solver = registry.solvers.build(cell.solver)
+    return solver if isinstance(solver, Peer) else None
 
 
 def _twin(cell: Cell, peer: Peer) -> Trial | None:

@@ -30,8 +30,14 @@ class Subject(Protocol):
     def warm_runs(self) -> int:
         """The fewest runs before it may be timed."""
 
+    def end(self) -> Tensor:
+        """y(t1) of a plain solve, flat, float64, on the CPU."""
+
     def count(self) -> Counts:
         """Evaluations, cotangents, steps."""
+
+    def reported(self) -> dict[str, int]:
+        """What the library that solves counts itself, by the names of the metrics; empty where it counts nothing."""
 
     def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
         """(error columns, the gradient); raises Divergence if that is not finite."""
@@ -61,9 +67,23 @@ class TorchSubject:
     def _on_gpu(self) -> bool:
         return self.trial.bound.y0.is_cuda
 
+    def end(self) -> Tensor:
+        """Without a graph."""
+        trial = self.trial
+        trial.clear()
+        trial.forward_plain()
+        assert trial.ys is not None
+        y1 = trial.ys[-1].detach().to("cpu", torch.float64).reshape(-1)
+        trial.clear()
+        return y1
+
     def count(self) -> Counts:
         """By a wrapper around f."""
         return count(self.trial)
+
+    def reported(self) -> dict[str, int]:
+        """As the pair says."""
+        return self.trial.pair.reported()
 
     def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
         """Against the truth, and on the way back."""

@@ -42,6 +42,9 @@ class Pair(Protocol):
     def reference(self, mesh: Mesh) -> Pair | None:
         """Backpropagation through the very steps of `mesh`, or None where it cannot be had."""
 
+    def reported(self) -> dict[str, int]:
+        """What a library that solves here counts itself, by the names of the metrics; a pass of its own."""
+
 
 @dataclass(frozen=True)
 class NativePair:
@@ -76,6 +79,10 @@ class NativePair:
     def reference(self, mesh: Mesh) -> NativePair:
         """`direct` on the recorded steps."""
         return NativePair(self.bound, self.stepper, Direct(), Replay(mesh))
+
+    def reported(self) -> dict[str, int]:
+        """Nothing: no other library is asked."""
+        return {}
 
 
 @dataclass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,9 +65,7 @@ class Peer:
 
     def reported(self, gradient: Spec, stepping: Spec, bound: Bound, f: Any) -> dict[str, int]:
         """What a torch library counts itself, over one solve and its gradient; empty where it counts nothing."""
-        told: dict[str, int] = self.module.reported(
-            self.method, gradient, stepping, bound, f, **dict(self.options)
-        )
+        told: dict[str, int] = self.module.reported(self.method, gradient, stepping, bound, f, **dict(self.options))
         return told
 
     def fault(self, error: AssertionError) -> Exception:
@@ -74,15 +74,32 @@ class Peer:
         return error if told is None else told(error)
 
     @property
+    def install(self) -> str:
+        """The line that installs the library."""
+        return f"pip install 'odebench[{self.module.EXTRA}]'"
+
+    @property
     def absent(self) -> str | None:
-        """The sentence that says how to install the library, or None if it is there."""
-        module = self.module
-        if importlib.util.find_spec(module.LIBRARY) is not None:
+        """The sentence that says how to install the library, or None if it is there. Imports nothing."""
+        if importlib.util.find_spec(self.module.LIBRARY) is not None:
             return None
-        return f"{module.LIBRARY} is not installed; pip install 'odebench[{module.EXTRA}]'"
+        return f"{self.module.LIBRARY} is not installed; {self.install}"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Name -> version of the library, and of what it computes with beside torch, as far as they are installed."""
+        found = {}
+        for name in (self.module.LIBRARY, *(("jax", "jaxlib", "equinox") if self.in_jax else ())):
+            with suppress(importlib.metadata.PackageNotFoundError):
+                found[name] = importlib.metadata.version(name)
+        return found
 
     def refusal(self, gradient: Spec, stepping: Spec, *, saves: int, dtype: str, device: str) -> str | None:
-        """Why the library cannot do this, or None."""
+        """Why the library cannot do this here, or None."""
+        return self.misfit(gradient, stepping, saves=saves, dtype=dtype, device=device) or self.absent
+
+    def misfit(self, gradient: Spec, stepping: Spec, *, saves: int, dtype: str, device: str) -> str | None:
+        """Why the library could not do this if it were installed, or None."""
         module = self.module
         if gradient.name not in module.GRADIENTS:
             known = ", ".join(module.GRADIENTS)
@@ -90,4 +107,4 @@ class Peer:
         said: str | None = module.refusal(
             self.method, gradient, stepping, saves=saves, dtype=dtype, device=device, **dict(self.options)
         )
-        return said or self.absent
+        return said

@@ -111,6 +111,8 @@ def coupled(base: Spec = _RK4, coupling: float = 0.999) -> Coupled:
         scheme = solvers.build(base)
     except OptionError as error:
         raise OptionError(str(error), ("base", *error.path)) from error
+    if not isinstance(scheme, Stepper):
+        raise OptionError(f"coupled walks one of odebench's own schemes, and {base} is none", ("base",))
     if not isinstance(scheme, OneStep):
         raise OptionError(f"coupled needs a one-step base such as rk4 or dopri5; {base} carries more than y", ("base",))
     if not 0 < coupling <= 1:

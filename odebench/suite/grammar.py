@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from itertools import product
+from math import inf
 from typing import Any
 
 from odebench.errors import did_you_mean
-from odebench.record import Measure
+from odebench.record import MATCHES, Measure
 from odebench.spec import Spec
 from odebench.suite.exclude import Rule, read_rule
 from odebench.suite.options import BITS, Finding, Trail, resolve, show
@@ -161,6 +162,21 @@ def _switch(item: Any, trail: Trail, found: list[Finding]) -> bool | None:
     return None
 
 
+def _target(item: Any, trail: Trail, found: list[Finding]) -> float | None:
+    if type(item) in (int, float) and 0 < item < inf:
+        return float(item)
+    found.append(Finding(trail, f"expected an error to meet, a number above 0; got {show(item)}"))
+    return None
+
+
+def _matched(item: Any, trail: Trail, found: list[Finding]) -> str | None:
+    if isinstance(item, str) and item in MATCHES:
+        return item
+    hint = did_you_mean(item, MATCHES) if isinstance(item, str) else ""
+    found.append(Finding(trail, f"expected {' or '.join(MATCHES)}, got {show(item)}{hint}"))
+    return None
+
+
 CHECKS: dict[str, Check] = {
     **{axis: _named(axis) for axis in NAMED},
     "device": device,
@@ -175,6 +191,8 @@ MEASURES: dict[str, Check] = {
     "threads": whole(1),
     "tf32": _switch,
     "deterministic": _switch,
+    "match_error": _target,
+    "match": _matched,
 }
 
 
@@ -189,6 +207,8 @@ def _measure(data: Any, found: list[Finding]) -> Measure:
         else:
             hint = did_you_mean(key, MEASURES) or f"; it has {', '.join(MEASURES)}"
             found.append(Finding(("measure", key), f"measure has no key {show(key)}{hint}", key=True))
+    if "match" in data and "match_error" not in data:
+        found.append(Finding(("measure", "match"), "nothing is matched without match_error; give the error to meet"))
     return Measure(**given)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Suite:
             data["gradients"] = ["mali" if each == "reversible" else each for each in data["gradients"]]
         if self.exclude:
             data["exclude"] = [rule.to_data() for rule in self.exclude]
-        data["measure"] = asdict(self.measure)
+        data["measure"] = self.measure.to_data()
         if self.plugins:
             data["plugins"] = list(self.plugins)
         return data

@@ -9,7 +9,7 @@ import types
 from math import isfinite
 from typing import Any, Literal, Union, get_args, get_origin
 
-from odebench.record import AXES, Measure
+from odebench.record import AXES, MATCHES, Measure
 from odebench.registry import MISSING, Entry, Option, registries
 from odebench.spec import Spec
 from odebench.suite.grammar import DEFAULTS, DTYPES, LISTS, REQUIRED, TIMEOUT
@@ -174,7 +174,18 @@ def _measure() -> Schema:
                 "default": default.deterministic,
                 "description": "Deterministic algorithms of torch only.",
             },
+            "match_error": {
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "description": "Search the loosest tolerance, or fewest steps, that meets this error; measure there.",
+            },
+            "match": {
+                "enum": list(MATCHES),
+                "default": default.match,
+                "description": "The error that match_error is about.",
+            },
         },
+        "dependencies": {"match": ["match_error"]},
         "additionalProperties": False,
         "description": "How cells are measured; no part of what a cell is.",
     }
