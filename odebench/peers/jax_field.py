@@ -227,9 +227,9 @@ class JaxBareLoop:
     """As many calls of f as a solve makes, jitted as one loop, on the fixed start with a fixed random cotangent.
 
     f's output is never fed back. That alone would let XLA see that every round computes the same and move the call out
-    of the loop, through an `optimization_barrier` too. So after each round one entry of y has 0 times one entry of f's
-    output added, in place; the 0 is an argument, which the compiler cannot know. The number of rounds is one as well,
-    so that nothing is unrolled. The first call of each method compiles.
+    of the loop, through an `optimization_barrier` too. So after each round one entry of y, and one of the cotangent,
+    has 0 times one entry of f's output added, in place; the 0 is an argument, which the compiler cannot know. The
+    number of rounds is one as well, so that nothing is unrolled. The first call of each method compiles.
     """
 
     bound: JaxBound
@@ -279,10 +279,12 @@ class JaxBareLoop:
 
         def pulls(rounds: Any, zero: Any, t: Any, y: Any, theta: Any, bar: Any) -> Any:
             def once(_: Any, carried: Any) -> Any:
-                out, pull = jax.vjp(lambda y, theta: self.bound.f(t, y, theta), carried[0], theta)
-                return _unmoved(carried[0], zero, out), out, pull(bar)
+                y, bar, *_ = carried
+                out, pull = jax.vjp(lambda y, theta: self.bound.f(t, y, theta), y, theta)
+                # The cotangent must not rest either: its products with the weights would move out of the loop.
+                return _unmoved(y, zero, out), _unmoved(bar, zero, out), out, pull(bar)
 
-            return jax.lax.fori_loop(0, rounds, once, (y, y, (y, theta)))
+            return jax.lax.fori_loop(0, rounds, once, (y, bar, y, (y, theta)))
 
         return jax.jit(pulls)
 
