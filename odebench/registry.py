@@ -149,7 +149,12 @@ class Registry:
         def decorate(factory: T) -> T:
             own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", factory.__name__).lower()
             summary = (inspect.getdoc(factory) or "").partition("\n")[0]
-            self.add(Entry(self.kind, name or own, factory, summary, reference, aliases, _source(factory), self.common))
+            source = _source(factory)
+            # `my_solver.py:MyScheme` is how one points at a class, whatever name it registered.
+            known = {*self._by_name(), name or own, *aliases}
+            called = () if source == "odebench" or factory.__name__ in known else (factory.__name__,)
+            entry = Entry(self.kind, name or own, factory, summary, reference, (*aliases, *called), source, self.common)
+            self.add(entry)
             return factory
 
         if callable(name):

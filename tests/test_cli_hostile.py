@@ -190,3 +190,17 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback_and_no_regression(scrip
     assert result.returncode == code, result.stderr
     assert "Traceback" not in result.stderr
     assert "fault of odebench" not in result.stderr
+
+
+def test_a_solver_is_found_in_its_file_by_the_name_of_its_class(tmp_path: Path) -> None:
+    (tmp_path / "my_solver.py").write_text(
+        "from odebench import Step, solver\n\n\n@solver('mine')\nclass MyScheme:\n    order, error_order = 1, None\n\n"
+        "    def init(self, f, t, y):\n        return (y,)\n\n"
+        "    def step(self, f, t, dt, state):\n        return Step((state[0] + dt * f(t, state[0]),))\n"
+    )
+    suite = tmp_path / "my.yaml"
+    suite.write_text("name: my\nproblems: [growth]\nsolvers: [euler]\nstepping: [{fixed: {steps: 4}}]\n")
+    name = f"{tmp_path / 'my_solver.py'}:MyScheme"
+    done = call("run", str(suite), "--solver", name, "--dry-run", "--format", "csv")
+    assert done.exit_code == 0, done.stderr
+    assert ",mine," in done.stdout
