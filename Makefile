@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SUITE ?= suites/quickstart.yaml
 PYTEST_ARGS ?=
+BASELINE ?= .ci/quickstart.csv
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	--disable-pip-version-check install --quiet
 
-.PHONY: run test figures check lint types imports format environment build clean
+.PHONY: run test figures solvers check lint types imports gate format environment build clean
 .DELETE_ON_ERROR:
 
 run: environment
@@ -18,7 +19,7 @@ run: environment
 test: environment
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: test lint types imports
+check: test lint types imports gate
 
 lint: environment
 	$(BIN)/ruff check
@@ -30,12 +31,21 @@ types: environment
 imports: environment
 	$(BIN)/lint-imports
 
+# Of what repeats on any machine: counts, bytes, refusals, and errors within a band. After a change that is meant:
+# `odebench run quickstart`, then `odebench baseline update $(BASELINE) results/quickstart-…`.
+gate: environment
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(BIN)/odebench run quickstart --repeats 1 \
+		--baseline $(BASELINE) --fail-on "status, exact, errors > 1%" -o "$$folder/results"
+
 format: environment
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 figures: environment
 	$(BIN)/python docs/figures.py
+
+solvers: environment
+	$(BIN)/python docs/solvers.py
 
 environment: $(VENV)/installed
 

@@ -24,11 +24,11 @@ def tape(fn: Callable[[Tensor], Tensor], x: Tensor, params: Sequence[Tensor]) ->
     return out.detach(), pull
 
 
-def gradients(out: Tensor, wrt: Sequence[Tensor], bar: Tensor) -> list[Tensor]:
-    """Cotangents of `wrt`; zeros where `out` does not depend on one."""
+def gradients(out: Tensor, wrt: Sequence[Tensor], bar: Tensor, again: bool = False) -> list[Tensor]:
+    """Cotangents of `wrt`; zeros where `out` does not depend on one. Differentiable themselves if `again`."""
     if not out.requires_grad:
         return [torch.zeros_like(x) for x in wrt]
-    found = torch.autograd.grad(out, wrt, bar, allow_unused=True)
+    found = torch.autograd.grad(out, wrt, bar, allow_unused=True, create_graph=again)
     return [torch.zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True)]
 
 

@@ -98,7 +98,7 @@ def _search(
     dt, memory = control.first(f, stepper, ts, state)
     ys, rejected = [state[0]], 0
     mesh: list[Tick] = []
-    t, smallest = ts[0], 1e-14 * max(abs(ts[0]), abs(ts[-1]), abs(ts[-1] - ts[0]))
+    t, smallest = ts[0], 1e-28 * abs(ts[-1] - ts[0])
     limit = getattr(control, "max_steps", None)
     for _, target in pairwise(ts):
         while t != target:
@@ -111,7 +111,8 @@ def _search(
             if not accept:
                 rejected += 1
                 dt = following
-                if abs(dt) < smallest:
+                # Time tells steps apart down to 1e-14 of itself; a stiff start may need far less of a long span.
+                if abs(dt) < max(smallest, 1e-14 * abs(t)):
                     raise _stuck(t, step)
                 continue
             if keep is not None:

@@ -11,10 +11,11 @@ from typing import Any
 from odebench.errors import SuiteError, UsageError
 from odebench.peers.peer import Peer
 from odebench.record import AXES, Cell
-from odebench.registry import gradients, installed, solvers, steppings
+from odebench.registry import gradients, installed, problems, solvers, steppings
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
 from odebench.suite.loading import Suite, find_suite, load_suites
+from odebench.types import Selective
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,14 @@ class _Refusals:
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
+            or self._problem(cell, solver)
             or self._misfit(cell)
             or self._device(cell.device)
         )
 
     def _build(self, kind: str, spec: Spec) -> Any:
         if (kind, spec) not in self.built:
-            registry = {"solver": solvers, "gradient": gradients, "stepping": steppings}[kind]
+            registry = {"problem": problems, "solver": solvers, "gradient": gradients, "stepping": steppings}[kind]
             self.built[kind, spec] = registry.build(spec)
         return self.built[kind, spec]
 
@@ -132,6 +134,11 @@ class _Refusals:
                 ) from error
             self.answers[pair] = _named(said, solver)
         return self.answers[pair]
+
+    def _problem(self, cell: Cell, solver: Any) -> str | None:
+        if not isinstance(solver, Selective):
+            return None
+        return _named(solver.refusal(self._build("problem", cell.problem)), cell.solver)
 
     def _mali(self, cell: Cell) -> str | None:
         if not self.suite.mali or cell.gradient.name != "reversible":

@@ -19,7 +19,7 @@ AXES = ("problem", "solver", "gradient", "stepping", "device", "dtype", "batch",
 # Figures of one cell, in the order of the columns. Base units: seconds, bytes, counts, plain numbers.
 METRICS = (
     "steps", "rejected", "steps_backward", "rejected_backward",
-    "nfe_forward", "nfe_backward", "vjp_backward", "work",
+    "nfe_forward", "nfe_backward", "vjp_forward", "vjp_backward", "work",
     "forward_seconds", "backward_seconds", "wall_seconds", "wall_seconds_low", "wall_seconds_high", "repeats",
     "overhead_forward", "overhead", "wall_ratio", "first_call_seconds",
     "peak_memory_bytes", "peak_requested_bytes", "graph_bytes", "process_peak_bytes",
@@ -28,6 +28,23 @@ METRICS = (
 )  # fmt: skip
 
 COLUMNS = ("suite", "cell", *AXES, "status", "reason", *METRICS, "machine", "commit", "version", "started")
+
+# What people type for columns, in `--columns`, `--sort` and `--fail-on`; a short name may stand for several.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "nfe": ("nfe_forward", "nfe_backward"),
+    "vjp": ("vjp_backward",),
+    "forward": ("forward_seconds",),
+    "backward": ("backward_seconds",),
+    "wall": ("wall_seconds",),
+    "interval": ("wall_seconds_low", "wall_seconds_high"),
+    "first_call": ("first_call_seconds",),
+    "memory": ("peak_memory_bytes",),
+    "requested": ("peak_requested_bytes",),
+    "graph": ("graph_bytes",),
+    "process": ("process_peak_bytes",),
+    "discrete": ("gradient_error_discrete",),
+    "errors": ("solution_error", "reverse_error", "gradient_error", "gradient_error_discrete"),
+}
 
 
 @dataclass(frozen=True)

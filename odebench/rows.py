@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,24 +78,37 @@ def read_csv(path: Path) -> list[Record]:
     Raises:
         ResultsError: it is no such file, or holds no row; the message names line and column.
     """
+    return [record_of(at, row) for at, row in read_rows(path)[1]]
+
+
+def read_rows(path: Path, whole: bool = False) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """(the header, (place, column -> text) of every row) of a CSV, as it stands there; a place is `file:line`.
+
+    `whole` takes a last line without its end for the sign of a file that was cut off, which it need not be.
+
+    Raises:
+        ResultsError: it is no file of results, or holds no row.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or error
         raise ResultsError(f"{path}: cannot be read: {told}; name a results folder or its CSV") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records: list[Record] = []
+    rows: list[tuple[str, dict[str, str]]] = []
     try:
         header = next(reader, [])
         _check_header(path, header)
         for fields in reader:
             if fields:
-                records.append(_record(f"{path}:{reader.line_num}", header, fields))
+                rows.append((f"{path}:{reader.line_num}", _row(f"{path}:{reader.line_num}", header, fields)))
     except csv.Error as error:
         raise ResultsError(f"{path}:{reader.line_num}: not CSV: {error}") from error
-    if not records:
+    if not rows:
         raise ResultsError(f"{path}: holds no row; a run writes one per cell")
-    return records
+    if whole and not text.endswith(("\n", "\r")):
+        raise ResultsError(f"{rows[-1][0]}: the line has no end; is the file cut off? If it is whole, end the line")
+    return header, rows
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -106,16 +120,24 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise ResultsError(f"{path}:1: column {name} is there twice; remove one")
 
 
-def _record(at: str, header: list[str], fields: list[str]) -> Record:
+def _row(at: str, header: list[str], fields: list[str]) -> dict[str, str]:
     if len(fields) != len(header):
         raise ResultsError(f"{at}: has {len(fields)} fields, and the header has {len(header)}; is the file cut off?")
-    row = dict(zip(header, fields, strict=True))
+    return dict(zip(header, fields, strict=True))
+
+
+def record_of(at: str, row: Mapping[str, str]) -> Record:
+    """The record of one row of a CSV.
+
+    Raises:
+        ResultsError: it is none; the message begins with `at`.
+    """
     if row["status"] not in STATUSES:
-        raise ResultsError(f"{at}: status: {row['status']!r} is none of {', '.join(STATUSES)}")
+        raise ResultsError(f"{at}: status: {row['status'][:60]!r} is none of {', '.join(STATUSES)}")
     metrics = {}
-    for name in header:
-        if row[name] and name not in ("suite", "cell", "reason", "status", *AXES, *_TEXT):
-            metrics[name] = _number(at, name, row[name])
+    for name, text in row.items():
+        if text and name not in ("suite", "cell", "reason", "status", *AXES, *_TEXT):
+            metrics[name] = _number(at, name, text)
     about: dict[str, Any] = {name: row.get(name, "") for name in _TEXT}
     return Record(_cell(at, row), row["status"], row.get("reason", ""), metrics, **about)
 
@@ -135,14 +157,11 @@ def _cell(at: str, row: Mapping[str, str]) -> Cell:
 
 
 def _number(at: str, name: str, text: str) -> float | int:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise ResultsError(f"{at}: {name}: expected a number or nothing, got {text[:60]!r}") from None
+    for kind in (int, float):
+        with suppress(ValueError):
+            if len(text) <= DIGITS:  # no float holds a longer count
+                return kind(text)
+    raise ResultsError(f"{at}: {name}: expected a number or nothing, got {text[:60]!r}")
 
 
 def _field(value: Any) -> Any:

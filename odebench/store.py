@@ -18,10 +18,12 @@ from typing import Any
 from odebench.errors import OdebenchError, ResultsError, UsageError
 from odebench.record import FORMAT, STATUSES, Cell, Record
 from odebench.rows import columns_of, csv_line, read_csv, record_to_row, replace_text, write_csv
+from odebench.suite.spelling import DIGITS
 
 __all__ = ["Store", "read_results", "record_from_data", "record_to_data", "record_to_row", "write_csv"]
 
 RECORDS, TABLE, SUITE, MACHINE = "records.jsonl", "results.csv", "suite.yaml", "machine.json"
+JSON_LINES = (".jsonl", ".json")
 Key = tuple[str, str]  # suite, cell
 _CELL = {"suite": str, "device": str, "dtype": str, "batch": int, "seed": int}
 _RECORD = {
@@ -136,7 +138,7 @@ class Store:
         self._file.seek(0)
         content = self._file.read()
         assert content is not None
-        records = list(_parse(self.folder / RECORDS, content))
+        records = [record for _, record in _parse(self.folder / RECORDS, content)]
         complete = content.rfind(b"\n") + 1
         if complete < len(content):
             if _is_whole(content[complete:]):
@@ -153,19 +155,56 @@ def read_results(path: str | Path) -> list[Record]:
     Raises:
         ResultsError: there is nothing to read, or it cannot be read; located by file and line.
     """
+    file = results_file(path)
+    if file.suffix not in JSON_LINES:
+        return read_csv(file)
+    records = list({key_of(record.cell): record for _, record in read_lines(file)}.values())
+    return _as_in_table(file.with_name(TABLE), records) if os.path.isdir(path) else records
+
+
+def results_file(path: str | Path) -> Path:
+    """The file that holds the results which `path` names: of a folder its records.jsonl, or its CSV without one.
+
+    Raises:
+        ResultsError: there is none.
+    """
     where = Path(path)
-    if os.path.isdir(where):
-        if not (where / RECORDS).is_file():
-            if (where / TABLE).is_file():
-                return read_csv(where / TABLE)
-            raise ResultsError(f"{where}: not a results folder: it has neither {RECORDS} nor {TABLE}")
-        records = _read_jsonl(where / RECORDS)
-        return _as_in_table(where / TABLE, records)
-    if not os.path.exists(where):  # not Path.exists, which raises for a name that no file can have
-        raise ResultsError(f"{where}: there is no such file or folder; name a results folder or its CSV")
-    if not where.is_file() and not where.is_fifo():
-        raise ResultsError(f"{where}: is a device, which has no end; name a results folder or its CSV")
-    return _read_jsonl(where) if where.suffix in (".jsonl", ".json") else read_csv(where)
+    try:
+        if os.path.isdir(where):
+            found = next((where / name for name in (RECORDS, TABLE) if (where / name).is_file()), None)
+            if found is None:
+                raise ResultsError(f"{where}: not a results folder: it has neither {RECORDS} nor {TABLE}")
+            return found
+        if not os.path.exists(where):  # not Path.exists, which raises for a name that no file can have
+            raise ResultsError(f"{where}: there is no such file or folder; name a results folder or its CSV")
+        if not where.is_file() and not where.is_fifo():
+            raise ResultsError(f"{where}: is a device, which has no end; name a results folder or its CSV")
+    except OSError as error:
+        raise ResultsError(f"{where}: cannot be read: {error.strerror or error}") from error
+    return where
+
+
+def read_lines(path: Path, whole: bool = False) -> list[tuple[str, Record]]:
+    """(place, record) of every line of a records.jsonl; a place is `file:line`.
+
+    A last line that a crash left unfinished does not count; if the file is to be `whole` it is an error.
+
+    Raises:
+        ResultsError: there is no record, or a line is none.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror or error}") from error
+    records = list(_parse(path, content))
+    if whole and not content.endswith(b"\n") and content:
+        number = content.count(b"\n") + 1
+        raise ResultsError(
+            f"{path}:{number}: the record is cut off; `odebench run --resume {path.parent}` finishes the run"
+        )
+    if not records:
+        raise ResultsError(f"{path}: holds no record yet; `odebench run --resume {path.parent}` goes on with the run")
+    return records
 
 
 def record_to_data(record: Record) -> dict[str, Any]:
@@ -197,19 +236,9 @@ def record_from_data(data: Any) -> Record:
             if not isinstance(getattr(owner, name), kind):
                 raise ValueError(f"not a whole record: {name} {getattr(owner, name)!r:.60}")
     for name, value in record.metrics.items():
-        if type(value) not in (int, float):
+        if type(value) not in (int, float) or (type(value) is int and abs(value) >= 10**DIGITS):
             raise ValueError(f"not a whole record: {name} {value!r:.60} is no number")
     return record
-
-
-def _read_jsonl(path: Path) -> list[Record]:
-    try:
-        records = {key_of(record.cell): record for record in _parse(path, path.read_bytes())}
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not records:
-        raise ResultsError(f"{path}: holds no record yet; `odebench run --resume {path.parent}` goes on with the run")
-    return list(records.values())
 
 
 def _as_in_table(table: Path, records: list[Record]) -> list[Record]:
@@ -221,13 +250,13 @@ def _as_in_table(table: Path, records: list[Record]) -> list[Record]:
     return sorted(records, key=lambda record: order.get(key_of(record.cell), len(order)))
 
 
-def _parse(path: Path, content: bytes) -> Iterator[Record]:
+def _parse(path: Path, content: bytes) -> Iterator[tuple[str, Record]]:
     lines = content.split(b"\n")
     for number, line in enumerate(lines, 1):
         if number == len(lines) and not _is_whole(line):
             return  # torn by a crash, or nothing after the last newline
         try:
-            yield record_from_data(json.loads(line))
+            yield f"{path}:{number}", record_from_data(json.loads(line))
         except (ValueError, RecursionError) as error:
             what = error if not isinstance(error, json.JSONDecodeError) else "not JSON; restore the line or remove it"
             raise ResultsError(f"{path}:{number}: {what}") from error

@@ -2,8 +2,8 @@
 
 "The very" means: cast to the cell's dtype, then to float64, so that a float32 cell is judged by the problem that it was
 given. Where the problem has a closed form the gradient is autograd's through it, and the reference solver checks the
-form; else the reference solver runs twice, at different orders and tolerances, and the two must agree. Torch is
-imported only where something is computed.
+form; else the reference solver runs twice, at different orders and tolerances, and the two must agree. A problem that
+calls itself stiff has a reference solver of its own. Torch is imported only where something is computed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from odebench.reference import Extrapolation
+    from odebench.stiff_reference import Collocation
 
     Array = NDArray[np.float64]
 
@@ -38,7 +39,10 @@ WORST_AGREEMENT = 1e-6  # of the two answers; above it there is no truth
 _FORMAT = 1
 _ARRAYS = ("y1", "gradient_y0", "gradient_parameters")
 # What a truth depends on besides its problem's own module.
-_SOURCES = ("truth.py", "reference.py", "problems/binding.py", "problems/problem.py", "problems/torch_field.py")
+_SOURCES = (
+    "truth.py", "reference.py", "stiff_reference.py",
+    "problems/binding.py", "problems/problem.py", "problems/torch_field.py",
+)  # fmt: skip
 _CHECK_STEPS = 2_000  # macro-steps that checking a closed form may take
 
 
@@ -126,7 +130,11 @@ def compute_truth(spec: Spec, *, dtype: str, batch: int, seed: int) -> Truth:
     if posed.default_loss:
         bound = Bound(bound.f, bound.params, bound.y0, (bound.ts[0], bound.ts[-1]), bound.loss)
     exact = hasattr(posed.problem, "exact")
-    found, other, route = _by_closed_form(posed, bound) if exact else _by_reference(bound)
+    if exact:
+        found, other, route = _by_closed_form(posed, bound)
+    else:
+        stiff = getattr(posed.problem, "stiff", False)
+        found, other, route = _by_collocation(bound) if stiff else _by_reference(bound)
     agreement = float("nan") if other is None else _agreement(found, other)
     if not all(bool(each.isfinite().all()) for each in found):
         raise OdebenchError(f"the true answer of {spec} is not finite in float64; shorten its span")
@@ -178,16 +186,24 @@ def _by_reference(bound: Bound) -> tuple[_Answer, _Answer, str]:
     return fine, coarse, "extrapolation of order 10 at 1e-13 per span, checked by order 8"
 
 
-def _solved(bound: Bound, how: Extrapolation) -> _Answer:
+def _by_collocation(bound: Bound) -> tuple[_Answer, _Answer, str]:
+    from odebench.stiff_reference import Collocation
+
+    fine, coarse = _solved(bound, Collocation(7, 1e-9)), _solved(bound, Collocation(5, 1e-8))
+    return fine, coarse, "Radau IIA of order 13 at 1e-9, checked by order 9 at 1e-8"
+
+
+def _solved(bound: Bound, how: Extrapolation | Collocation) -> _Answer:
     import torch
 
-    from odebench.reference import pull_back, solve
+    from odebench import reference, stiff_reference
 
-    solution = solve(bound.f, bound.y0.detach().double(), bound.ts, how)
+    solver: Any = reference if isinstance(how, reference.Extrapolation) else stiff_reference
+    solution = solver.solve(bound.f, bound.y0.detach().double(), bound.ts, how)
     ys = solution.ys.requires_grad_()
     with torch.enable_grad():
         (ys_bar,) = torch.autograd.grad(bound.loss(ys), ys)
-    y0_bar, params_bar = pull_back(bound.f, bound.params, solution, ys_bar, how)
+    y0_bar, params_bar = solver.pull_back(bound.f, bound.params, solution, ys_bar, how)
     return ys[-1].detach(), y0_bar, _flat(params_bar)
 
 

@@ -65,7 +65,11 @@ class Advancing(Stepper, Protocol):
 
 @runtime_checkable
 class Reversible(Stepper, Protocol):
-    """Can undo itself: `unstep(f, t, dt, step(f, t, dt, s).state)` is `s` up to rounding."""
+    """Can undo itself: `unstep(f, t, dt, step(f, t, dt, s).state)` is `s` up to rounding.
+
+    Optional, and looked up by name: `reverse_order`, where it is so only up to O(dt^(reverse_order + 1)); `reset`, how
+    many steps apart states are to be stored, for the way back to start afresh from.
+    """
 
     def unstep(self, f: Field, t: float, dt: float, state: State) -> State:
         """The state before the step from `t` to `t + dt`, from the one after it."""
@@ -87,6 +91,14 @@ class Staged(Stepper, Protocol):
 
     def pull(self, f: Field, t: float, dt: float, state: State, bar: State, params: Params) -> tuple[State, Params]:
         """(cotangent of `state`, this step's share of the cotangent of `params`)."""
+
+
+@runtime_checkable
+class Selective(Stepper, Protocol):
+    """Solves problems of one structure only."""
+
+    def refusal(self, problem: Any) -> str | None:
+        """Why it cannot solve `problem`, or None."""
 
 
 class Verdict(NamedTuple):

@@ -11,25 +11,36 @@ from odebench import registry
 from odebench.integrate import timed
 from odebench.measure.count import CountedField, StepLog
 from odebench.problems import Bound, bind
+from odebench.solvers import RungeKutta
 from odebench.spec import Spec
-from odebench.types import Controller, Gradient, Stepper
+from odebench.types import Controller, Gradient, Selective, Stepper
 
 registry.load_builtins()
 
+
+def _default(entry: registry.Entry) -> object:
+    return None if any(option.required for option in entry.options.values()) else entry.build({})
+
+
+SEPARABLE = [Spec("symplectic_euler"), Spec("stormer_verlet"), Spec("leapfrog"), Spec("yoshida4")]
+# Undone up to some order only: `reversible` is no exact gradient of these.
+BACKSTEPPING = [Spec("ees25"), Spec("ees27"), Spec("backstep"), Spec.of("backstep", {"base": "dopri5"})]
 SOLVERS = [
-    *(
-        Spec(name)
-        for name in ("euler", "midpoint", "heun", "ralston", "bosh3", "rk4", "rk38", "dopri5", "tsit5", "dopri8")
-    ),
+    *(Spec(entry.name) for entry in registry.solvers if isinstance(_default(entry), RungeKutta)),
     Spec("alf"),
     Spec("reversible_heun"),
     *(Spec.of("coupled", {"base": base}) for base in ("euler", "midpoint", "bosh3", "rk4", "dopri5")),
+    Spec.of("coupled", {"base": "rk4", "coupling": 0.9, "reset": 7}),
+    *SEPARABLE,
+    *(Spec.of("adams_bashforth", {"order": order}) for order in (1, 2, 5)),
+    *(Spec.of("abm", {"order": order}) for order in (1, 3, 4)),
+    *BACKSTEPPING,
 ]
 EXACT = [
     Spec("direct"), Spec("aca"), Spec.of("recursive", {"checkpoints": 1}), Spec.of("recursive", {"checkpoints": 3}),
     Spec("recursive"), Spec("reversible"), Spec("symplectic"),
 ]  # fmt: skip
-FIXED = Spec.of("fixed", {"steps": 100})
+FIXED = Spec.of("fixed", {"steps": 50})
 ADAPTIVE = Spec.of("adaptive", {"rtol": 1e-5, "atol": 1e-7})
 
 
@@ -48,6 +59,19 @@ class Solved:
 def mlp(batch: int = 2, span: tuple[float, float] = (0.0, 10.0), saves: int = 1) -> Bound:
     spec = Spec.of("mlp", {"dim": 5, "hidden": 11, "span": span, "saves": saves})
     return bind(spec, batch=batch, seed=0, dtype="float64", device="cpu")
+
+
+def posed(solver: Spec, saves: int = 1) -> Bound:
+    """The neural field, or for a scheme that is choosy a problem of the structure it asks for."""
+    if not isinstance(registry.solvers.build(solver), Selective):
+        return mlp(saves=saves)
+    spec = Spec.of("henon_heiles", {"span": (0.0, 10.0), "saves": saves})
+    return bind(spec, batch=2, seed=0, dtype="float64", device="cpu")
+
+
+def exact(solver: Spec, gradient: Spec) -> bool:
+    """Whether the pair claims the gradient of the very steps that were taken."""
+    return gradient.name != "reversible" or not hasattr(registry.solvers.build(solver), "reverse_order")
 
 
 def refusal(solver: Spec, gradient: Spec, stepping: Spec) -> str | None:

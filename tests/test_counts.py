@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from matrix import ADAPTIVE, SOLVERS, mlp, refusal, solve
+from matrix import ADAPTIVE, SOLVERS, mlp, posed, refusal, solve
 
 from odebench import registry
 from odebench.controllers import Fixed
@@ -12,6 +12,8 @@ from odebench.gradients import Recompute, Sweep
 from odebench.gradients.recall import advances, descent, reach, split
 from odebench.problems import Bound
 from odebench.solvers import RungeKutta
+from odebench.solvers.backstep import Backstep
+from odebench.solvers.splitting import Splitting
 from odebench.spec import Spec
 
 N = 24
@@ -19,20 +21,36 @@ N = 24
 
 def stages(solver: Spec) -> tuple[int, int]:
     """(evaluations per step, evaluations at the start)."""
+    options = dict(solver.options)
     if solver.name in ("alf", "reversible_heun"):
         return 1, 1
+    if solver.name in ("adams_bashforth", "abm"):
+        return 1 + (solver.name == "abm"), 0
     if solver.name == "coupled":
-        per_step, _ = stages(Spec.from_data(dict(solver.options)["base"]))
+        per_step, _ = stages(Spec.from_data(options["base"]))
         return 2 * per_step, 0
     scheme = registry.solvers.build(solver)
+    if isinstance(scheme, Splitting):
+        return len(scheme.shears) - scheme.fsal, int(scheme.fsal)
+    if isinstance(scheme, Backstep):
+        return scheme.base.tableau.size, 0
     assert isinstance(scheme, RungeKutta)
-    return scheme.tableau.stages, int(scheme.tableau.fsal)
+    return scheme.tableau.size, int(scheme.tableau.fsal)
+
+
+def surplus(solver: Spec) -> int:
+    """Evaluations of the start-up steps beyond those of as many later ones."""
+    if solver.name not in ("adams_bashforth", "abm"):
+        return 0
+    order, per_step = dict(solver.options)["order"], stages(solver)[0]
+    return (order - 1) * ({1: 1, 2: 2, 3: 3, 4: 4, 5: 6}[order] - per_step)
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 def test_forward_evaluations_are_stages_times_steps_and_one_start_slope(solver: Spec) -> None:
     per_step, start = stages(solver)
-    assert solve(mlp(), solver, Spec("direct"), Fixed(steps=N)).nfe_forward == per_step * N + start
+    got = solve(posed(solver), solver, Spec("direct"), Fixed(steps=N)).nfe_forward
+    assert got == per_step * N + start + surplus(solver)
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
@@ -40,14 +58,18 @@ def test_backward_evaluations_follow_the_closed_formulas(solver: Spec) -> None:
     per_step, start = stages(solver)
     formulas = {
         "direct": 0,
-        "aca": per_step * N + start,
+        "aca": per_step * N + start + surplus(solver),
         "symplectic": (2 * per_step - 1) * N + start,
         "reversible": per_step * N + start,
-        "adjoint": per_step * N + start,
+        "adjoint": per_step * N + start + surplus(solver),
     }
     if solver.name == "reversible_heun":
         formulas["reversible"] = N + 2  # the newest slope is taped anew, and so is the start's
-    bound = mlp()
+    if isinstance(scheme := registry.solvers.build(solver), Splitting):
+        formulas["reversible"] = len(scheme.shears) * N + start  # one slope more, to have the first one of the step
+    if isinstance(scheme, Backstep):
+        formulas["reversible"] = 2 * per_step * N  # nothing is shared between the way back and the taped step
+    bound = posed(solver)
     for gradient, expected in formulas.items():
         if refusal(solver, Spec(gradient), Spec.of("fixed", {"steps": N})):
             continue
@@ -58,10 +80,19 @@ def test_backward_evaluations_follow_the_closed_formulas(solver: Spec) -> None:
 @pytest.mark.parametrize("solver", SOLVERS, ids=str)
 def test_each_evaluation_on_the_gradient_path_carries_one_cotangent(solver: Spec) -> None:
     per_step, start = stages(solver)
-    bound = mlp()
+    bound = posed(solver)
     for gradient in ("aca", "symplectic", "reversible"):
         if not refusal(solver, Spec(gradient), Spec.of("fixed", {"steps": N})):
-            assert solve(bound, solver, Spec(gradient), Fixed(steps=N)).vjp_backward == per_step * N + start, gradient
+            got = solve(bound, solver, Spec(gradient), Fixed(steps=N)).vjp_backward
+            assert got == per_step * N + start + surplus(solver), gradient
+
+
+def test_a_stage_that_only_estimates_is_evaluated_only_where_steps_are_judged() -> None:
+    assert solve(mlp(), Spec("vern7"), Spec("direct"), Fixed(steps=N)).nfe_forward == 9 * N
+    got = solve(mlp(), Spec("vern7"), Spec("aca"), ADAPTIVE)
+    tried = len(got.log.mesh) + got.log.rejected
+    assert got.nfe_forward == 10 * tried + 2  # two probes for the first step
+    assert got.nfe_backward == 9 * len(got.log.mesh)
 
 
 def test_rejected_steps_and_the_first_step_probes_are_counted() -> None:

@@ -28,6 +28,8 @@ PREY = Spec.of("lotka_volterra", {"span": (0.0, 1.0)})
 SWING = Spec.of("harmonic_oscillator", {"span": (0.0, 20.0)})
 SPIRAL = Spec.of("cubic_spiral", {"span": (0.0, 1.0)})
 TOP = Spec("rigid_body")
+CIRCLE = Spec.of("harmonic_oscillator", {"span": (0.0, 5.0)})
+ORBIT = Spec.of("henon_heiles", {"span": (0.0, 3.0)})
 DECAY = Spec.of("linear_decay", {"span": (0.0, 1.0)})
 
 
@@ -46,6 +48,22 @@ CASES = [
     (Spec("dopri5"), SWING),
     (Spec("tsit5"), SPIRAL),
     (Spec("dopri8"), TOP),
+    (Spec("fehlberg2"), PREY),
+    (Spec("heun3"), PREY),
+    (Spec("ralston3"), PREY),
+    (Spec("vern6"), TOP),
+    (Spec("vern7"), TOP),
+    (Spec("vern8"), TOP),
+    (Spec("vern9"), TOP),
+    *((Spec.of("adams_bashforth", {"order": order}), CIRCLE) for order in (2, 3, 4, 5)),
+    *((Spec.of("abm", {"order": order}), CIRCLE) for order in (2, 3, 4, 5)),
+    (Spec("symplectic_euler"), Spec.of("pendulum", {"span": (0.0, 1.0)})),
+    (Spec("stormer_verlet"), ORBIT),
+    (Spec("leapfrog"), ORBIT),
+    (Spec("yoshida4"), ORBIT),
+    (Spec("ees25"), PREY),
+    (Spec("ees27"), PREY),
+    (Spec("backstep"), SWING),
     (Spec("alf"), PREY),
     (Spec.of("alf", {"eta": 0.9}), PREY),
     (Spec("reversible_heun"), PREY),

@@ -138,6 +138,21 @@ def test_figures_that_no_cell_has_take_no_column() -> None:
     assert made.columns == ("solver", "nfe_forward")
 
 
+def test_a_ratio_to_the_native_twin_is_shown_where_some_row_has_one_and_is_left_out_late() -> None:
+    peer = record("torchdiffeq.rk4", wall_ratio=2.5)
+    titles, _, first, second = (line.split() for line in lines([record(), peer], 50)[-4:])
+    assert titles == ["solver", "time", "ratio", "memory", "error"]
+    assert first == ["rk4", "12.3", "ms", "11.8", "MiB", "0"]
+    assert second == ["torchdiffeq.rk4", "12.3", "ms", "2.50", "11.8", "MiB", "0"]
+    assert not any("ratio" in line for line in lines([record()], 160))
+
+
+def test_a_table_to_come_keeps_room_for_ratios_only_where_peers_are_planned() -> None:
+    native = table.planned_table([record().cell, record(COUPLED).cell])
+    assert "wall_ratio" not in native.columns
+    assert "wall_ratio" in table.planned_table([record("torchdiffeq.rk4").cell]).columns
+
+
 def test_chosen_columns_are_never_left_out() -> None:
     columns = table.parse_columns("solver,errors,wall,nfe,memory,graph,process,repeats,status")
     made = table.chosen_table(MANY, columns)
@@ -195,8 +210,7 @@ def test_wide_characters_are_counted_in_cells() -> None:
 
 
 def test_a_growing_table_keeps_room_for_figures_to_come() -> None:
-    planned = [table.record_to_row(Record(each.cell, "ok")) for each in MANY]
-    place = layout.fit(table.arrange(planned, table.DEFAULT_FIGURES), 80, measured=False)
+    place = layout.fit(table.planned_table(each.cell for each in MANY), 80, measured=False)
     for each in MANY:
         for line in place.row(table.record_to_row(each)):
             assert cell_len(line.text) <= 80

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
-from matrix import mlp
+from matrix import SEPARABLE, posed, relative, solve
 from torch import Tensor
 
 from odebench import registry
@@ -17,6 +19,7 @@ REVERSIBLE = [
     Spec("alf"),
     Spec("reversible_heun"),
     *(Spec.of("coupled", {"base": base}) for base in ("euler", "heun", "bosh3", "rk4", "dopri5", "dopri8")),
+    *SEPARABLE,
 ]
 
 
@@ -63,7 +66,7 @@ def test_a_contracting_flow_costs_the_reverse_trajectory_what_it_contracts() -> 
 
 @pytest.mark.parametrize("solver", REVERSIBLE, ids=str)
 def test_one_step_is_undone_in_every_leaf_of_the_state(solver: Spec) -> None:
-    bound, stepper = mlp(), registry.solvers.build(solver)
+    bound, stepper = posed(solver), registry.solvers.build(solver)
     field = timed(bound.f, bound.y0)
     with torch.no_grad():
         before: tuple[Tensor, ...] = stepper.init(field, 0.0, bound.y0.detach())
@@ -73,6 +76,75 @@ def test_one_step_is_undone_in_every_leaf_of_the_state(solver: Spec) -> None:
     for a, b in zip(again, before, strict=True):
         assert torch.allclose(a, b, rtol=1e-13, atol=1e-13)
     assert not torch.allclose(after[0], before[0], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("solver", "order"),
+    [
+        (Spec("ees25"), 5),
+        (Spec("ees27"), 7),
+        (Spec("backstep"), 5),
+        (Spec.of("backstep", {"base": "midpoint"}), 3),
+        (Spec.of("backstep", {"base": "heun3"}), 3),
+    ],
+    ids=str,
+)
+def test_a_backward_step_undoes_up_to_the_order_it_claims(solver: Spec, order: int) -> None:
+    swing = Spec.of("pendulum", {"span": (0.0, 5.0)})
+    errors = [back_and_forth(solver, swing, steps) for steps in (20, 40)]
+    assert registry.solvers.build(solver).reverse_order == order
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize("solver", [Spec("ees25"), Spec("ees27"), Spec("backstep")], ids=str)
+def test_the_gradient_over_backward_steps_is_off_by_what_they_miss(solver: Spec) -> None:
+    bound = posed(Spec("leapfrog"))  # Hénon–Heiles: nothing contracts
+    stepper, errors = registry.solvers.build(solver), []
+    for steps in (40, 80):
+        got = solve(bound, stepper, Spec("reversible"), Fixed(steps=steps))
+        errors.append(relative(got.gradient, solve(bound, stepper, Spec("direct"), Fixed(steps=steps)).gradient))
+    assert errors[0] > 1e-12
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(stepper.reverse_order, abs=0.5)
+
+
+@pytest.mark.parametrize("reset", [1, 20])
+def test_resets_bound_what_the_way_back_loses(reset: int) -> None:
+    # λ = 0.7 multiplies rounding by 1/0.7 each step: 3e15 over 100 steps, 1000 over 20.
+    bound, worst = posed(Spec("leapfrog")), {}
+    for option in ({}, {"reset": reset}):
+        stepper = registry.solvers.build(Spec.of("coupled", {"coupling": 0.7, **option}))
+        got = solve(bound, stepper, Spec("reversible"), Fixed(steps=100))
+        same = solve(bound, stepper, Spec("direct"), Fixed(steps=100))
+        assert torch.equal(got.ys, same.ys)
+        worst[len(option)] = relative(got.gradient, same.gradient)
+    assert not worst[0] < 1e-3
+    assert worst[1] < 1e-11
+
+
+def test_resets_hold_on_the_way_back_through_a_plain_inverse_and_twice() -> None:
+    bound = posed(Spec("leapfrog"))
+    stepper = registry.solvers.build(Spec.of("coupled", {"coupling": 0.7, "reset": 10}))
+
+    class Plain:  # the same scheme with its fused capability hidden
+        order, error_order, reset = stepper.order, stepper.error_order, stepper.reset
+        init, step, unstep = stepper.init, stepper.step, stepper.unstep
+
+    fused = solve(bound, stepper, Spec("reversible"), Fixed(steps=100)).gradient
+    assert relative(solve(bound, Plain(), Spec("reversible"), Fixed(steps=100)).gradient, fused) < 1e-11
+    how = registry.gradients.build(Spec("reversible"))
+    ys = how.solve(timed(bound.f, bound.y0), bound.params, bound.y0, bound.ts, stepper, Fixed(steps=100))
+    first, second = (torch.autograd.grad(ys.sum(), bound.y0, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_a_reset_below_one_step_is_refused() -> None:
+    with pytest.raises(Exception, match="reset must be at least 1 step"):
+        registry.solvers.build(Spec.of("coupled", {"reset": 0}))
+
+
+def test_backstep_refuses_a_base_that_is_no_runge_kutta_scheme() -> None:
+    with pytest.raises(Exception, match="explicit Runge–Kutta base"):
+        registry.solvers.build(Spec.of("backstep", {"base": "alf"}))
 
 
 @pytest.mark.parametrize("eta", [0.5, 0.0, 1.5, -1.0])

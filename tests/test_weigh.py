@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
 from odebench import registry
 from odebench.controllers import Fixed
+from odebench.measure.subject import TorchSubject
 from odebench.measure.trial import NativePair, TorchTrial
 from odebench.measure.weigh import allocations, process_peak_bytes, weigh
 from odebench.problems import bind
@@ -176,3 +178,20 @@ def test_on_a_gpu_the_requested_bytes_are_those_of_the_cpu_gauge() -> None:
         figures.append(weigh(subject))
     assert figures[1]["peak_requested_bytes"] == pytest.approx(figures[0]["peak_memory_bytes"], rel=0.05)
     assert figures[1]["graph_bytes"] == figures[0]["graph_bytes"]
+
+
+def test_a_solve_whose_allocations_cannot_all_be_listed_is_not_weighed_and_says_so() -> None:
+    subject = TorchSubject(trial(Spec("rk4"), Spec("aca"), 10).pair)
+    counts = subject.count()
+    assert set(subject.weigh(counts)[0]) == {"peak_memory_bytes", "graph_bytes"}
+    figures, notes = subject.weigh(replace(counts, nfe_forward=100_000, nfe_backward=100_000))
+    assert figures == {}
+    assert "memory is not weighed: on a CPU this solve makes some" in notes[0]
+
+
+@pytest.mark.parametrize("gradient", ["direct", "aca", "adjoint"])
+def test_the_number_of_allocations_is_foreseen_within_a_factor_of_two(gradient: str) -> None:
+    subject = TorchSubject(trial(Spec("rk4"), Spec(gradient), 40).pair)
+    subject.trial.both()
+    listed = len(allocations(subject.trial.both))
+    assert listed / 2 <= subject.events(subject.count()) <= 2 * listed

@@ -9,16 +9,33 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from odebench.cli import complete
+from odebench.cli import complete, gate
 from odebench.cli.exits import Commands
+from odebench.cli.options import (
+    AsJson,
+    Columns,
+    Devices,
+    Form,
+    NoColor,
+    NoProgress,
+    Plugins,
+    Quiet,
+    Rules,
+    Sort,
+    Strict,
+    Suites,
+    Where,
+)
 from odebench.errors import NothingSelected, UsageError
 from odebench.report.screen import Format, Screen
 
 EXIT_CODES = """\b
 exit codes:
   0    all well
+  1    a regression was found
   2    wrong usage, or an invalid suite or results file; nothing was run
   3    the run ended, and some cells are not ok (refused ones do not count)
+  4    a gated metric cannot be told; only with --strict
   5    the filter selected nothing
   70   a fault of odebench itself
   130  interrupted; what was finished is saved"""
@@ -71,31 +88,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Suites = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="SUITE...", help="Files, or names of shipped suites.", autocompletion=complete.suites),
-]
-Where = Annotated[str | None, typer.Option("-k", metavar="FILTER", help='For instance "solver=alf and device!=cuda".')]
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin", metavar="PATH_OR_MODULE", help="Python that registers more solvers, problems, …; repeatable."
-    ),
-]
-Devices = Annotated[
-    list[str] | None, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto; repeatable.")
-]
-Form = Annotated[Format, typer.Option("--format", help="Of what goes to stdout.")]
-Columns = Annotated[
-    str | None, typer.Option("--columns", metavar="A,B,C", help="Of results.csv, or wall, memory, nfe, errors, …")
-]
-Sort = Annotated[str | None, typer.Option("--sort", metavar="COLUMN", help="Sort the rows; -COLUMN is descending.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Only data and errors.")]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="No live line on stderr.")]
-NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")]
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-
-
 @app.callback()
 def odebench(
     version: Annotated[
@@ -139,6 +131,11 @@ def run(
         str | None, typer.Option(metavar="FOLDER", help="Run what an earlier run has not; suites may be left out.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells, run nothing.")] = False,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="RESULTS", help="Compare with these results, and exit 1 on a regression.")
+    ] = None,
+    fail_on: Rules = None,
+    strict: Strict = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
     no_color: NoColor = False,
@@ -151,16 +148,21 @@ def run(
       odebench run a.yaml b.yaml -o results/both --format csv > both.csv
       odebench run a.yaml --solver my.py:my_solver --repeats 30
       odebench run --resume results/a-2026-01-31T120000Z
+      odebench run a.yaml --baseline base.csv --fail-on "status, exact, errors > 1%"
     """
     from odebench.api import request_of
-    from odebench.cli import running
+    from odebench.cli import gating, running
 
     if not suites and resume is None:
         raise UsageError("name a suite to run, or --resume FOLDER; `odebench list suites` shows those that ship")
+    if form is Format.junit and baseline is None:
+        raise UsageError("--format junit shows verdicts; name what to compare with: --baseline RESULTS")
     screen = Screen(False if no_color else None, quiet, not no_progress)
     request = request_of(suites or [], plugin or [], solver or [], device or [], repeats, timeout)
     order = running.Order(request, output, resume, where, jobs)
-    code = running.rehearse(order, screen, form) if dry_run else running.perform(order, screen, form)
+    # Before anything is measured, so that a wrong rule or baseline costs no run.
+    gated = gating.open_gate(order, baseline, fail_on, strict)
+    code = running.rehearse(order, screen, form) if dry_run else running.perform(order, screen, form, gated)
     raise typer.Exit(code)
 
 
@@ -247,6 +249,11 @@ def show(
     if not records:
         raise NothingSelected(f"-k {where!r} selects none of the cells in {results}")
     report(records, Screen(False if no_color else None, quiet), form, columns, sort)
+
+
+app.command(short_help="Verdicts on two results; the gate of a CI.")(gate.compare)
+app.command(short_help="False alarms and power of the gate here.")(gate.selftest)
+app.add_typer(gate.baseline, name="baseline", short_help="Keep the baseline of a gate.")
 
 
 @app.command(short_help="The JSON schema of suite files.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from odebench.record import AXES, Cell, Record
 from odebench.report import layout, units
 from odebench.report.screen import Screen
-from odebench.report.table import DEFAULT_FIGURES, arrange
+from odebench.report.table import planned_table
 from odebench.report.text import plain
 from odebench.rows import record_to_row
 
@@ -151,8 +151,7 @@ class Sheet:
 
     def __init__(self, screen: Screen, cells: list[Cell]) -> None:
         self.screen = screen
-        planned = [record_to_row(Record(cell, "ok")) for cell in cells]
-        self.table = arrange(planned, DEFAULT_FIGURES)
+        self.table = planned_table(cells)
         self.layout = layout.fit(self.table, screen.width, measured=False)
         self._group: tuple[object, ...] = ()
         screen.lines([*layout.caption(self.table, self.layout), *self.layout.header()])

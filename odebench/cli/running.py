@@ -22,6 +22,7 @@ from odebench.report.text import UNLIMITED, fold, plain
 from odebench.store import key_of
 
 if TYPE_CHECKING:
+    from odebench.cli.gating import Gate
     from odebench.plan import Plan, Planned
     from odebench.store import Key
     from odebench.suite.select import Filter
@@ -40,8 +41,8 @@ class Order:
     jobs: int = 1
 
 
-def perform(order: Order, screen: Screen, form: Format) -> int:
-    """Run, and print; the exit code."""
+def perform(order: Order, screen: Screen, form: Format, gate: Gate | None = None) -> int:
+    """Run, print, and compare where there is a gate; the exit code."""
     from odebench.execute.run import run_suites
 
     rows = form is Format.table and screen.live_rows
@@ -62,12 +63,12 @@ def perform(order: Order, screen: Screen, form: Format) -> int:
             # Not a note: quiet or not, whoever waits for the rest needs this line.
             screen.complain(f"interrupted; to go on: {resume_line(order, progress.folder)}")
         return INTERRUPTED
-    if progress.sheet is None:
-        report(result.records, screen, form)
-    else:
+    if progress.sheet is not None:
         left_out(progress.sheet.layout.left_out, screen)
+    elif form is not Format.junit:  # it is of verdicts only
+        report(result.records, screen, form)
     screen.note(progress.summary())
-    return result.exit_code
+    return result.exit_code if gate is None else gate.close(result, screen, form)
 
 
 def resume_line(order: Order, folder: Path) -> str:
@@ -79,7 +80,7 @@ def resume_line(order: Order, folder: Path) -> str:
 
 def rehearse(order: Order, screen: Screen, form: Format) -> int:
     """Print the cells that a run would take, and what it would refuse; touch nothing."""
-    plan, done, where = _plan(order)
+    plan, done, where = plan_of(order)
     cells = [each for each in plan.cells if where is None or where.matches(each.cell)]
     if not cells:
         raise NothingSelected(f"-k {order.where!r} selects none of the {len(plan.cells)} cells")
@@ -113,7 +114,7 @@ def validate(request: Mapping[str, Any], screen: Screen) -> None:
     screen.lines(lines)
 
 
-def _plan(order: Order) -> tuple[Plan, set[Key], Filter | None]:
+def plan_of(order: Order) -> tuple[Plan, set[Key], Filter | None]:
     """(the whole plan, what an earlier run has done of it, the filter)."""
     from odebench.execute.folder import resumable
     from odebench.execute.planning import make_request, prepare_plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from odebench.types import Controller, Stepper, Trace
+from odebench.types import Controller, Selective, Stepper, Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,9 @@ class Backsolve:
     """
 
     def refusal(self, stepper: Stepper) -> str | None:
-        """Every scheme can solve the augmented system."""
+        """A scheme that lives off the structure of f: the augmented system has another."""
+        if isinstance(stepper, Selective):
+            return "its steps follow the structure of f, which the adjoint's augmented system has not; use aca"
         return None
 
     def solve(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odebench.autodiff import tape
+from odebench.autodiff import gradients, tape
 from odebench.controllers import Adaptive, Replay, rms
 from odebench.errors import SolveError
 from odebench.integrate import walk
@@ -82,9 +82,14 @@ class _Augmented:
 
     def __call__(self, t: float | Tensor, x: Tensor) -> Tensor:
         y, a, _ = self.split(x)
-        dy, pull = tape(lambda y: self.f(t, y), y, self.params)
-        y_bar, params_bar = pull(a.neg())
-        return torch.cat([part.reshape(-1) for part in (dy, y_bar, *params_bar)])
+        if x.requires_grad and torch.is_grad_enabled():  # an implicit scheme wants the Jacobian of all this
+            dy = self.f(t, y)
+            bars = gradients(dy, (y, *self.params), a.neg(), again=True)
+        else:
+            dy, pull = tape(lambda y: self.f(t, y), y, self.params)
+            y_bar, params_bar = pull(a.neg())
+            bars = [y_bar, *params_bar]
+        return torch.cat([part.reshape(-1) for part in (dy, *bars)])
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(y, a, p); y and a in their own shape, p flat."""

@@ -86,18 +86,26 @@ class Recompute:
 
 @dataclass(frozen=True)
 class Invert:
-    """Keep nothing, and undo the steps."""
+    """Undo the steps. With `reset`, every so many steps the way back starts afresh from a state that was stored.
 
+    Undoing amplifies rounding from step to step; with resets no further than over `reset` steps, for N/reset states.
+    The forward pass is the same with and without.
+    """
+
+    reset: int | None = None
     needs: ClassVar[type] = Reversible
 
     def keep(self, memo: Memo, index: int, state: State, total: int | None) -> None:
-        """Nothing."""
+        """Nothing, or the states to start afresh from."""
+        if self.reset is not None and index and index % self.reset == 0:
+            memo[index] = state
 
     def rewind(self, memo: Memo, f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """By `unstep`, from the last state."""
         assert isinstance(stepper, Reversible)
-        for t, dt, _ in reversed(mesh):
-            last = stepper.unstep(f, t, dt, last)
+        for index in reversed(range(len(mesh))):
+            t, dt, _ = mesh[index]
+            last = stepper.unstep(f, t, dt, memo.get(index + 1, last))
             yield last
 
 

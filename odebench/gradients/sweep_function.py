@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,6 +52,7 @@ class _Sweep(torch.autograd.Function):
         *params: Tensor,
     ) -> Tensor:
         memo: dict[int, State] = {}
+        how = _resetting(how, stepper)
         start = stepper.init(f, ts[0], y0)
         seen = walk(
             f, stepper, control, ts, start, lambda index, s, total: how.recall.keep(memo, index, s, total), trace
@@ -66,7 +69,7 @@ class _Sweep(torch.autograd.Function):
     def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
         (how, f, stepper, ts, trace), (y0, *params) = ctx.given, ctx.saved_tensors
         params = tuple(params)
-        back = _undoing(f, stepper, params) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
+        back = _undoing(f, stepper, params, ctx) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
         # Where f hands out a parameter as it is, a leaf of the state is that parameter: not a tape, however it looks.
         state = tuple(leaf.detach() for leaf in ctx.last)
         bar = tuple(map(torch.zeros_like, state))
@@ -88,11 +91,19 @@ def _fused(how: Sweep, stepper: Stepper) -> bool:
     return isinstance(how.recall, Invert) and isinstance(stepper, Unpulling)
 
 
-def _undoing(f: Field, stepper: Stepper, params: Params) -> Back:
-    """Undo and transpose in one go."""
+def _resetting(how: Sweep, stepper: Stepper) -> Sweep:
+    """`how` with the resets that the scheme asks for."""
+    reset: int | None = getattr(stepper, "reset", None)
+    return replace(how, recall=Invert(reset)) if reset and isinstance(how.recall, Invert) else how
+
+
+def _undoing(f: Field, stepper: Stepper, params: Params, ctx: Any) -> Back:
+    """Undo and transpose in one go, from the stored state where there is one."""
     assert isinstance(stepper, Unpulling)
+    remaining = count(len(ctx.mesh), -1)
 
     def back(tick: Tick, state: State, bar: State) -> tuple[State, State, Params]:
+        state = ctx.memo.get(next(remaining), state)
         return stepper.unpull(f, tick.t, tick.dt, state, bar, params)
 
     return back

@@ -32,19 +32,23 @@ class BareLoop:
         return cls(bound, counts, t, draw.to(y0))
 
     def forward(self) -> None:
-        """`nfe_forward` calls without a graph."""
-        self._plain(self.counts.nfe_forward)
+        """`nfe_forward` calls without a graph, but for those that an implicit scheme takes Jacobians of."""
+        self._run(self.counts.nfe_forward, self.counts.vjp_forward or 0, (self.bound.y0,))
 
     def both(self) -> None:
         """All calls, those that carry a cotangent followed at once by their VJP in state and parameters."""
-        f, y0, bar = self.bound.f, self.bound.y0, self.bar
-        wrt, t = (y0, *self.bound.params), self.t
-        for _ in range(self.counts.vjp_backward):
-            torch.autograd.grad(f(t, y0), wrt, bar, allow_unused=True)
-        self._plain(self.counts.nfe_forward + self.counts.nfe_backward - self.counts.vjp_backward)
+        counts, wrt = self.counts, (self.bound.y0, *self.bound.params)
+        vjps = (counts.vjp_forward or 0) + counts.vjp_backward
+        self._run(counts.nfe_forward + counts.nfe_backward, vjps, wrt)
 
-    def _plain(self, calls: int) -> None:
-        f, y0, t = self.bound.f, self.bound.y0, self.t
+    def _run(self, calls: int, vjps: int, wrt: tuple[Tensor, ...]) -> None:
+        """Where there are more VJPs than calls, as in Jacobians, a call carries several."""
+        f, y0, t, bar = self.bound.f, self.bound.y0, self.t, self.bar
+        taped = min(calls, vjps)
+        for i in range(taped):
+            out = f(t, y0)
+            for left in reversed(range(vjps // taped + (i < vjps % taped))):
+                torch.autograd.grad(out, wrt, bar, retain_graph=left > 0, allow_unused=True)
         with torch.no_grad():
-            for _ in range(calls):
+            for _ in range(calls - taped):
                 f(t, y0)

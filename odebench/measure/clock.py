@@ -79,7 +79,7 @@ def time_rounds(
             _round(trial, bare, rounds, clock)
             if twin is not None:
                 twin.clear()
-                rounds.twin.append(sum(_solve(twin, clock)))
+                rounds.twin.append(sum(time_solve(twin, clock)))
                 twin.clear()
             longest = max(longest, clock() - start)
     trial.clear()
@@ -90,23 +90,23 @@ def _round(trial: Trial, bare: Loop, rounds: Rounds, clock: Clock) -> None:
     trial.clear()
     trial.sync()
     cpu = time.process_time()
-    forward, backward = _solve(trial, clock)
+    forward, backward = time_solve(trial, clock)
     rounds.cpu_seconds.append(time.process_time() - cpu)
     rounds.forward.append(forward)
     rounds.backward.append(backward)
     trial.clear()
-    rounds.bare.append(_timed(bare.both, trial.sync, clock))
-    rounds.forward_plain.append(_timed(trial.forward_plain, trial.sync, clock))
+    rounds.bare.append(timed(bare.both, trial.sync, clock))
+    rounds.forward_plain.append(timed(trial.forward_plain, trial.sync, clock))
     trial.clear()
-    rounds.bare_forward.append(_timed(bare.forward, trial.sync, clock))
+    rounds.bare_forward.append(timed(bare.forward, trial.sync, clock))
 
 
-def _solve(trial: Trial, clock: Clock) -> tuple[float, float]:
+def time_solve(trial: Trial, clock: Clock = time.perf_counter) -> tuple[float, float]:
     """Seconds of (forward, backward). Where both are one compiled call, backward is what it takes beyond a forward."""
     if not isinstance(trial, Split):
-        whole = _timed(trial.both, trial.sync, clock)
+        whole = timed(trial.both, trial.sync, clock)
         trial.clear()
-        forward = _timed(trial.forward, trial.sync, clock)
+        forward = timed(trial.forward, trial.sync, clock)
         return forward, whole - forward
     trial.sync()
     start = clock()
@@ -118,7 +118,8 @@ def _solve(trial: Trial, clock: Clock) -> tuple[float, float]:
     return middle - start, clock() - middle
 
 
-def _timed(run: Callable[[], None], sync: Callable[[], None], clock: Clock) -> float:
+def timed(run: Callable[[], None], sync: Callable[[], None], clock: Clock = time.perf_counter) -> float:
+    """Seconds that `run` takes, the device idle before and after."""
     sync()
     start = clock()
     run()

@@ -36,6 +36,11 @@ class CountedField(nn.Module):
 
     def _count(self, bar: Tensor) -> None:
         self.cotangents += 1
+        if bar.requires_grad and torch.is_grad_enabled():  # what passes through once more for a second derivative
+            bar.register_hook(self._again)  # type: ignore[no-untyped-call]
+
+    def _again(self, bar: Tensor) -> None:
+        self.cotangents += 1
 
 
 @dataclass
@@ -65,6 +70,7 @@ class Counts:
     nfe_backward: int
     vjp_backward: int
     log: StepLog
+    vjp_forward: int | None = None  # None where another framework solves and does not tell
 
     def metrics(self) -> dict[str, int]:
         """The columns of a record."""
@@ -80,8 +86,9 @@ class Counts:
             **back,
             "nfe_forward": self.nfe_forward,
             "nfe_backward": self.nfe_backward,
+            **({} if self.vjp_forward is None else {"vjp_forward": self.vjp_forward}),
             "vjp_backward": self.vjp_backward,
-            "work": self.nfe_forward + self.nfe_backward + 2 * self.vjp_backward,
+            "work": self.nfe_forward + self.nfe_backward + 2 * ((self.vjp_forward or 0) + self.vjp_backward),
         }
 
 
@@ -91,7 +98,7 @@ def count(trial: TorchTrial) -> Counts:
     watched = trial.observed(counted, log)
     watched.clear()
     watched.forward()
-    forward = counted.calls
+    forward, jacobians = counted.calls, counted.cotangents
     watched.backward()
     watched.clear()
-    return Counts(forward, counted.calls - forward, counted.cotangents, log)
+    return Counts(forward, counted.calls - forward, counted.cotangents - jacobians, log, jacobians)

@@ -39,11 +39,16 @@ MEANINGS: dict[str, tuple[str, str]] = {
         CALLS,
         "Calls of f during the backward pass: those that recompute, undo or solve again. 0 for `direct`.",
     ),
+    "vjp_forward": (
+        CALLS,
+        "Cotangents passed through an evaluation of f in the forward pass; a JVP counts as one. They are the Jacobians "
+        "of implicit schemes, one for each component; 0 for explicit ones.",
+    ),
     "vjp_backward": (CALLS, "Cotangents passed through an evaluation of f in the backward pass; a JVP counts as one."),
     "work": (
         CALLS,
-        "nfe_forward + nfe_backward + 2 * vjp_backward: what solve and gradient cost together, where passing a "
-        "cotangent is taken for two evaluations.",
+        "nfe_forward + nfe_backward + 2 * vjp_backward, and 2 * vjp_forward where the solve itself passes cotangents: "
+        "what solve and gradient cost together, where passing a cotangent is taken for two evaluations.",
     ),
     "forward_seconds": (SECONDS, "The forward pass with whatever the gradient keeps; median over the repeats."),
     "backward_seconds": (SECONDS, "The backward pass; median over the repeats."),

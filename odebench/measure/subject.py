@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from odebench.measure.bare import BareLoop
 from odebench.measure.check import check, check_discrete
 from odebench.measure.count import Counts, count
 from odebench.measure.trial import NativePair, Pair, TorchTrial
-from odebench.measure.weigh import MOST_EVALUATIONS, weigh
+from odebench.measure.weigh import MOST_EVENTS, allocations, weigh
 from odebench.problems import bind
 from odebench.record import Cell
 from odebench.types import Loop, Mesh, Trial
@@ -95,9 +96,15 @@ class TorchSubject:
 
     def weigh(self, counts: Counts) -> tuple[dict[str, int], list[str]]:
         """By what torch allocates."""
-        if not self._on_gpu and counts.nfe_forward + counts.nfe_backward > MOST_EVALUATIONS:
-            return {}, [f"memory is not weighed on a CPU beyond {MOST_EVALUATIONS} evaluations of f"]
+        if not self._on_gpu and self.events(counts) > MOST_EVENTS:
+            why = f"some {self.events(counts):.0e} allocations and releases, of which {MOST_EVENTS:.0e} can be listed"
+            return {}, [f"memory is not weighed: on a CPU this solve makes {why}"]
         return weigh(self.trial), []
+
+    def events(self, counts: Counts) -> int:
+        """About as many allocations and releases as a solve of these counts makes."""
+        one = BareLoop.of(self.trial.bound, replace(counts, nfe_forward=1, nfe_backward=0, vjp_backward=1))
+        return len(allocations(one.both)) * (counts.nfe_forward + counts.nfe_backward)
 
     def bare(self, counts: Counts) -> Loop:
         """In torch."""

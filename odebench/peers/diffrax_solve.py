@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import floor, sqrt
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ class Solve:
     gradient: Spec
     control: Fixed | Adaptive
     dtype: str
+    tolerances: tuple[Any, Any] | None = None  # (rtol, atol) instead of the control's
 
     def solution(self, f: JaxField, y0: Any, theta: Any) -> Any:
         """(solution at the saved times, result, statistics), differentiable by the gradient."""
@@ -42,6 +43,15 @@ class Solve:
         saveat = diffrax.SaveAt(t0=True, ts=list(ts[1:-1]) or None, t1=True)
         solved = self._diffeqsolve(f, y0, theta, saveat, self._adjoint(), self.max_steps)
         return solved.ys, solved.result, {k: v for k, v in solved.stats.items() if k != "max_steps"}
+
+    def end(self, y0: Any, theta: Any, rtol: Any, atol: Any) -> tuple[Any, Any]:
+        """(y(t1), result) of an adaptive solve at other tolerances, which may be traced; without a gradient."""
+        import diffrax
+
+        assert isinstance(self.control, Adaptive)
+        other, saveat, limit = replace(self, tolerances=(rtol, atol)), diffrax.SaveAt(t1=True), self.control.max_steps
+        solved = other._diffeqsolve(self.bound.f, y0, theta, saveat, diffrax.ForwardMode(), limit)
+        return solved.ys[-1], solved.result
 
     @cached_property
     def mesh(self) -> tuple[float, ...]:
@@ -131,10 +141,11 @@ class Solve:
         if isinstance(control, Fixed):
             return diffrax.StepTo(np.asarray(self.mesh, self.dtype))
         p, i, d = _FILTERS[control.controller]
+        rtol, atol = self.tolerances or (control.rtol, control.atol)
         landing = np.asarray(self.bound.ts[1:-1], self.dtype)
         return diffrax.PIDController(
-            rtol=control.rtol,
-            atol=control.atol,
+            rtol=rtol,
+            atol=atol,
             pcoeff=p,
             icoeff=i,
             dcoeff=d,
@@ -173,7 +184,8 @@ class Solve:
             return sign * min(control.first_step, span)
         y, theta = jax.lax.stop_gradient((y0, theta))
         t, order = jnp.asarray(ts[0], y.dtype), solver.error_order(diffrax.ODETerm(f))
-        scale = control.atol + control.rtol * jnp.abs(y)
+        rtol, atol = self.tolerances or (control.rtol, control.atol)
+        scale = atol + rtol * jnp.abs(y)
 
         def size(x: Any) -> Any:
             return jnp.sqrt(jnp.mean((x / scale) ** 2))

@@ -86,6 +86,18 @@ class DiffraxTrial:
         flat = [np.asarray(part, dtype=np.float64).reshape(-1) for part in (self.ys[-1], y0_bar, *theta_bar)]
         return flat[0], flat[1], np.concatenate(flat[2:]) if theta_bar else np.zeros(0)
 
+    def end(self, rtol: float, atol: float) -> Array:
+        """y(t1), flat, in float64, of an adaptive solve at these tolerances; compiled once for them all.
+
+        The compiler may round otherwise than where the tolerances are constants.
+        """
+        import numpy as np
+
+        given = (self.bound.y0, self.bound.theta, *(np.asarray(each, self.dtype) for each in (rtol, atol)))
+        y1, result = run(self._end, given)
+        require(result)
+        return np.array(y1, dtype=np.float64).reshape(-1)
+
     def counts(self) -> dict[str, int]:
         """Steps, evaluations and cotangents, counted at run time by an identity on f's output, in passes of its own."""
         tally = Tally()
@@ -136,6 +148,12 @@ class DiffraxTrial:
     @cached_property
     def _both(self) -> Any:
         return self._compiled(self._pulling(self.bound.f))
+
+    @cached_property
+    def _end(self) -> Any:
+        import jax
+
+        return jax.jit(lambda given: self.solve.end(*given))
 
     def _compiled(self, function: Callable[..., Any]) -> Any:
         import jax

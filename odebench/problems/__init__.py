@@ -1,6 +1,6 @@
 """Initial-value problems: analytic, classical and neural. Importing this registers them, and needs no torch."""
 
-from odebench.problems import analytic, arenstorf, classical, neural
+from odebench.problems import analytic, arenstorf, classical, hamiltonian, neural, stiff
 from odebench.problems.binding import Bound, Posed, bind, check_problem, initial_rows, pose
 from odebench.problems.problem import ModuleProblem, Problem
 
@@ -14,7 +14,9 @@ __all__ = [
     "bind",
     "check_problem",
     "classical",
+    "hamiltonian",
     "initial_rows",
     "neural",
     "pose",
+    "stiff",
 ]

@@ -71,6 +71,7 @@ class HarmonicOscillator:
     """q' = p, p' = -omega²·q from (1, 0): neither contracts nor grows; omega = 1 is a rotation."""
 
     default_span: ClassVar[tuple[float, float]] = (0.0, 10.0)
+    separable: ClassVar[bool] = True
 
     omega: float = 1.0
 

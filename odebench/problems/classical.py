@@ -57,6 +57,11 @@ class VanDerPol:
         if self.convention not in ("standard", "aca"):
             raise ValueError(f"convention must be 'standard' or 'aca', got {self.convention!r}")
 
+    @property
+    def stiff(self) -> bool:
+        """From mu = 100 on."""
+        return abs(self.mu) >= 100
+
     def parameters(self, seed: int) -> dict[str, Array]:
         return scalars(mu=self.mu)
 
@@ -199,6 +204,7 @@ class Pendulum:
     """q' = p, p' = -gravity·sin q from (0, 1): swings to 60 degrees, periodic and not harmonic."""
 
     default_span: ClassVar[tuple[float, float]] = (0.0, 10.0)
+    separable: ClassVar[bool] = True
 
     gravity: float = 1.0
 

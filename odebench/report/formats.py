@@ -11,6 +11,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from odebench.report.layout import look_of, shown
@@ -22,10 +23,15 @@ JSON_FORMAT = 1  # of the document that `--format json` writes
 
 def to_csv(table: Table) -> str:
     """Columns of the contract; an empty field is not measured, `inf` and `nan` are what was measured."""
+    return csv_text(table.columns, table.rows)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """A header and the rows, numbers with all their digits, text without formulas."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([_field(row[column]) for column in table.columns] for row in table.rows)
+    writer.writerow(map(quoted, columns))
+    writer.writerows([_field(row[column]) for column in columns] for row in rows)
     return out.getvalue()
 
 
@@ -34,25 +40,32 @@ def to_json(table: Table) -> str:
 
     null is not measured. JSON has no infinities, so a figure that is not finite is the string "inf", "-inf" or "nan".
     """
-    rows = [{column: _legal(row[column]) for column in table.columns} for row in table.rows]
-    document = {"format": JSON_FORMAT, "columns": list(table.columns), "rows": rows}
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    rows = [{column: row[column] for column in table.columns} for row in table.rows]
+    return json_text({"format": JSON_FORMAT, "columns": table.columns, "rows": rows})
+
+
+def json_text(data: Any) -> str:
+    """JSON, with figures that are not finite as strings."""
+    return json.dumps(_legal(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_markdown(table: Table) -> str:
     """A GitHub table for each group, the constant axes above it, and the reasons of rows that are not ok below."""
     blocks = []
     if table.constant:
-        blocks.append(", ".join(f"{axis} {_inert(plain(value))}" for axis, value in table.constant))
+        blocks.append(", ".join(f"{axis} {inert(plain(value))}" for axis, value in table.constant))
     columns = table.columns
     if any(row["status"] != "ok" for row in table.rows) and "status" not in columns:
         columns = (*columns, "status")
     for values, rows in table.groups():
         if table.group_by:
-            blocks.append(f"**{' · '.join(_inert(plain(value)) for value in values)}**")
+            blocks.append(f"**{' · '.join(inert(plain(value)) for value in values)}**")
         figures = [all(not isinstance(row[column], str) for row in table.rows) for column in columns]
-        lines = [[_title(column) for column in columns], ["--:" if figure else ":--" for figure in figures]]
-        lines += [[_inert(shown(column, row[column])) for column in columns] for row in rows]
+        lines = [
+            [inert(plain(_title(column))) for column in columns],
+            ["--:" if figure else ":--" for figure in figures],
+        ]
+        lines += [[inert(shown(column, row[column])) for column in columns] for row in rows]
         blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
     blocks += _reasons(table)
     return "\n\n".join(blocks) + "\n"
@@ -65,7 +78,7 @@ def _reasons(table: Table) -> list[str]:
     for row in table.rows:
         if row["status"] != "ok":
             told.setdefault(f"{row['status']}: {plain(row['reason'])}", []).append(row["cell"])
-    return ["\n".join(f"- {_inert(reason)} ({len(cells)})" for reason, cells in told.items())] if told else []
+    return ["\n".join(f"- {inert(reason)} ({len(cells)})" for reason, cells in told.items())] if told else []
 
 
 def _title(column: str) -> str:
@@ -88,10 +101,19 @@ def quoted(text: str) -> str:
 
 
 def _legal(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _legal(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_legal(each) for each in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _inert(text: str) -> str:
-    """Escape what Markdown or HTML would act on; `_` only where it could open emphasis."""
-    escaped = re.sub(r"([\\`*\[\]|<>~])", r"\\\1", text).replace("&", "&amp;")
-    return re.sub(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])", r"\\_", escaped)
+def inert(text: str) -> str:
+    """Escape what Markdown, HTML or GitHub would act on; `_` only where it could open emphasis.
+
+    GitHub looks for mentions, issues and addresses in the rendered text, where an escape is gone. A space of no width
+    behind their first sign stops it.
+    """
+    escaped = re.sub(r"([\\`*\[\]|<>~$])", r"\\\1", text).replace("&", "&amp;")
+    escaped = re.sub(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])", r"\\_", escaped)
+    return re.sub(r"(?i)([@#](?=\w)|\bgh-(?=\d)|:(?=//)|\bwww(?=\.))", r"\1&#8203;", escaped)

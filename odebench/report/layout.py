@@ -44,17 +44,27 @@ LOOKS = {
     "nfe_backward": Look(("nfe", "bwd"), units.count, 4, 6),
     "vjp_backward": Look(("vjp",), units.count, 4, 10),
     "wall_seconds": Look(("wall", "time"), units.seconds, 7, 1),
+    "wall_ratio": Look(("wall", "ratio"), units.digits, 5, 3),
     "overhead": Look(("over-", "head"), units.digits, 5, 8),
     "peak_memory_bytes": Look(("peak", "memory"), units.size, 8, 2),
     "solution_error": Look(("solution", "error"), units.error, 7, 7),
     "reverse_error": Look(("reverse", "error"), units.error, 7, 4),
     "gradient_error": Look(("gradient", "error"), units.error, 7, 3),
     "gradient_error_discrete": Look(("discrete", "gradient", "error"), units.error, 7, 9),
+    # Of a comparison, where they come as text.
+    "change": Look(("change",), units.digits, 7, 1),
+    "new": Look(("new",), units.digits, 7, 2),
+    "base": Look(("base",), units.digits, 7, 3),
+    "interval": Look(("interval",), units.digits, 7, 4),
 }
 NAMED = AXES[:4]  # names with options
 NUMBERS = ("batch", "seed")  # names that are numbers
-NAMES = frozenset(COLUMNS) - frozenset(METRICS)  # every other column holds figures, also those of plugins
-STYLES = {"ok": "", "planned": "", "refused": "dim"}  # any other status is red
+WORDS = ("mark", "metric", "note")  # of a comparison
+NAMES = (frozenset(COLUMNS) - frozenset(METRICS)) | frozenset(WORDS)  # all else is figures, also those of plugins
+# Of the status of a cell, then of the verdict of a finding; any other is red.
+STYLES = {"ok": "", "planned": "", "refused": "dim"} | {
+    "cannot tell": "", "better": "cyan", "new": "cyan", "same": "dim", "told": "dim",
+}  # fmt: skip
 
 
 def look_of(column: str) -> Look:
@@ -106,7 +116,7 @@ class Layout:
         cells = [_cell(row, column, self.short) for column in self.columns]
         drawn = list(zip(self.columns, cells, self.widths, strict=True))
         names = [[cell] if _is_figure(name) else fold(cell, width, 1, "(") for name, cell, width in drawn]
-        told = row["status"] in ("ok", "planned") or "reason" in self.columns
+        told = row["status"] in ("ok", "planned") or "reason" in self.columns or "reason" not in row
         reason = "" if told else plain(f"{row['status']}: {row['reason']}")
         bare = all(not cell for name, cell, _ in drawn if _is_figure(name))
         if reason and bare and self._room >= REASON_WIDTH:
@@ -183,7 +193,7 @@ def lines_of(table: Table, layout: Layout) -> Iterator[Line]:
     yield from layout.header()
     for values, rows in table.groups():
         if table.group_by:
-            yield from heading(values)
+            yield from heading(values, layout.width)
         for row in rows:
             yield from layout.row(row)
 
@@ -197,9 +207,10 @@ def caption(table: Table, layout: Layout) -> list[Line]:
     return [*lines, Line("")] if lines else []
 
 
-def heading(values: Iterable[Any]) -> list[Line]:
-    """The line above a group of rows."""
-    return [Line(""), Line(" · ".join(map(plain, values)), "bold cyan")]
+def heading(values: Iterable[Any], width: int | None = None) -> list[Line]:
+    """What stands above a group of rows."""
+    folded = fold(" · ".join(map(plain, values)), width or UNLIMITED, 2)
+    return [Line(""), *(Line(text, "bold cyan") for text in folded)]
 
 
 def _cell(row: Row, column: str, short: Mapping[tuple[str, str], str]) -> str:

@@ -18,12 +18,15 @@ CODES = {"bold": "1", "dim": "2", "red": "31", "cyan": "36"}  # SGR numbers of t
 
 
 class Format(StrEnum):
-    """What `--format` takes."""
+    """What `--format` takes. `junit` is of verdicts, the two before it are of what one run measured."""
 
     table = "table"
     csv = "csv"
     json = "json"
     markdown = "markdown"
+    github_action_benchmark = "github-action-benchmark"
+    bencher = "bencher"
+    junit = "junit"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,14 @@ class Screen:
     def width(self) -> int | None:
         """Cells of a line on stdout; None in a pipe or a file, where lines may be as long as they like."""
         return (shutil.get_terminal_size().columns or 80) if sys.stdout.isatty() else None
+
+    @property
+    def together(self) -> bool:
+        """Both streams go to the same place, so that what is on one need not be told on the other."""
+        try:
+            return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+        except (OSError, ValueError):  # closed, or in memory
+            return False
 
     @property
     def live_rows(self) -> bool:

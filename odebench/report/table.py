@@ -8,31 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from odebench.errors import UsageError, did_you_mean
-from odebench.record import AXES, COLUMNS, Record
+from odebench.record import ALIASES, AXES, COLUMNS, Cell, Record
 from odebench.rows import record_to_row
 
 Row = Mapping[str, Any]  # column -> text, number, or None where nothing was measured
 
-# What people type for `--columns` and `--sort`; a short name may stand for several columns.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "nfe": ("nfe_forward", "nfe_backward"),
-    "vjp": ("vjp_backward",),
-    "forward": ("forward_seconds",),
-    "backward": ("backward_seconds",),
-    "wall": ("wall_seconds",),
-    "interval": ("wall_seconds_low", "wall_seconds_high"),
-    "first_call": ("first_call_seconds",),
-    "memory": ("peak_memory_bytes",),
-    "requested": ("peak_requested_bytes",),
-    "graph": ("graph_bytes",),
-    "process": ("process_peak_bytes",),
-    "discrete": ("gradient_error_discrete",),
-    "errors": ("solution_error", "reverse_error", "gradient_error", "gradient_error_discrete"),
-}
-
 # The figures of the table nobody asked anything special of, in the order they stand in.
 DEFAULT_FIGURES = (
-    "nfe_forward", "nfe_backward", "vjp_backward", "wall_seconds", "overhead", "peak_memory_bytes",
+    "nfe_forward", "nfe_backward", "vjp_backward", "wall_seconds", "wall_ratio", "overhead", "peak_memory_bytes",
     "solution_error", "reverse_error", "gradient_error", "gradient_error_discrete",
 )  # fmt: skip
 
@@ -63,6 +46,16 @@ def reading_table(records: Iterable[Record]) -> Table:
     rows = tuple(map(record_to_row, records))
     seen = {name for row in rows for name in DEFAULT_FIGURES if row[name] is not None}
     return arrange(rows, [name for name in DEFAULT_FIGURES if name in seen])
+
+
+def planned_table(cells: Iterable[Cell]) -> Table:
+    """The same, of cells that are yet to be measured: all the figures that they may have.
+
+    Only what is named LIBRARY.METHOD is measured against a native twin.
+    """
+    rows = tuple(record_to_row(Record(cell, "ok")) for cell in cells)
+    peers = any("." in row["solver"].partition("(")[0] for row in rows)
+    return arrange(rows, [name for name in DEFAULT_FIGURES if peers or name != "wall_ratio"])
 
 
 def arrange(rows: Sequence[Row], figures: Sequence[str]) -> Table:

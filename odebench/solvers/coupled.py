@@ -31,11 +31,13 @@ class Coupled:
     y1 = λ·y + (1 − λ)·z + Ψ_dt(t, z),  z1 = z − Ψ_{−dt}(t + dt, y1), with Ψ the increment of `base`.
 
     λ = 1 has no stable region off the imaginary axis; λ < 1 has one, of real extent about −ln λ, and its inverse
-    amplifies rounding by 1/λ each step. Two bounds to keep: N·(1 − λ) ≲ 20 in float64 and ≲ 7 in float32.
+    amplifies rounding by 1/λ each step. Two bounds to keep: N·(1 − λ) ≲ 20 in float64 and ≲ 7 in float32. With `reset`
+    the N of these bounds is that of the steps between two stored states: see `Reversible`.
     """
 
     base: OneStep
     coupling: float
+    reset: int | None = None
 
     @property
     def order(self) -> int:
@@ -99,13 +101,15 @@ _RK4 = Spec("rk4")
     "coupled",
     reference="S. McCallum, J. Foster, Efficient, accurate and stable gradients for Neural ODEs (arXiv 2410.11648)",
 )
-def coupled(base: Spec = _RK4, coupling: float = 0.999) -> Coupled:
+def coupled(base: Spec = _RK4, coupling: float = 0.999, reset: int | None = None) -> Coupled:
     """Any explicit one-step scheme made reversible (McCallum & Foster): order of its base, twice its evaluations.
 
-    `base` is a solver in the suite grammar, `coupling` is the paper's λ in (0, 1].
+    `base` is a solver in the suite grammar, `coupling` is the paper's λ in (0, 1]. With `reset`, gradient `reversible`
+    stores the state every so many steps and goes on from it on the way back, so that rounding grows no further than
+    over `reset` steps; nothing else changes.
 
     Raises:
-        OptionError: `base` is unknown or no one-step scheme, or `coupling` is out of range.
+        OptionError: `base` is unknown or no one-step scheme, or `coupling` or `reset` is out of range.
     """
     try:
         scheme = solvers.build(base)
@@ -117,4 +121,6 @@ def coupled(base: Spec = _RK4, coupling: float = 0.999) -> Coupled:
         raise OptionError(f"coupled needs a one-step base such as rk4 or dopri5; {base} carries more than y", ("base",))
     if not 0 < coupling <= 1:
         raise OptionError(f"coupling must be in (0, 1]; got {coupling!r}", ("coupling",))
-    return Coupled(scheme, coupling)
+    if reset is not None and reset < 1:
+        raise OptionError(f"reset must be at least 1 step; got {reset!r}", ("reset",))
+    return Coupled(scheme, coupling, reset)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from odebench.solvers.tableaus import Row, Tableau
+from odebench.solvers.tableau import Row, Tableau
 from odebench.types import Step
 
 if TYPE_CHECKING:
@@ -41,30 +41,31 @@ class RungeKutta:
 
     def step(self, f: Field, t: float, dt: float, state: State) -> Step:
         """One step; the error is dt·Σ(b − b_low)k."""
-        y1, ks = self._stages(f, t, dt, state)
         tableau = self.tableau
+        y1, ks = self.stages(f, t, dt, state, len(tableau.b))
         error = weighted(dt, tableau.error_weights, ks) if tableau.b_low is not None else None
         return Step((y1, ks[-1]) if tableau.fsal else (y1,), error)
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
-        """One step without its error estimate."""
-        y1, ks = self._stages(f, t, dt, state)
+        """One step without its error estimate, nor the stages that only serve it."""
+        y1, ks = self.stages(f, t, dt, state, self._needed)
         return (y1, ks[-1]) if self.tableau.fsal else (y1,)
 
     def increment(self, f: Field, t: float, dt: float, y: Tensor, judged: bool) -> tuple[Tensor, Tensor | None]:
         """(y1 − y, error estimate), from y alone; the estimate only if `judged`.
 
-        An FSAL scheme's last stage has no weight in the solution, so it is evaluated only for the estimate.
+        Last stages without weight in the solution are evaluated only for the estimate.
         """
-        tableau = self.tableau
-        ks = [f(t, y)]
-        for c, row in zip(tableau.c[1 : tableau.stages], tableau.rows[1 : tableau.stages], strict=True):
+        tableau, ks = self.tableau, [f(t, y)]
+        for c, row in zip(tableau.c[1 : tableau.size], tableau.rows[1 : tableau.size], strict=True):
             ks.append(f(t + c * dt, combine(y, dt, row, ks)))
         increment = weighted(dt, tableau.weights, ks)
         if not judged:
             return increment, None
         if tableau.fsal:
             ks.append(f(t + dt, y + increment))
+        for c, row in zip(tableau.c[len(ks) :], tableau.rows[len(ks) :], strict=True):
+            ks.append(f(t + c * dt, combine(y, dt, row, ks)))
         return increment, weighted(dt, tableau.error_weights, ks)
 
     def pull(self, f: Field, t: float, dt: float, state: State, bar: State, params: Params) -> tuple[State, Params]:
@@ -75,16 +76,16 @@ class RungeKutta:
         """
         from odebench.autodiff import add_into, tape, zeros
 
-        tableau, y_bar = self.tableau, bar[0]
+        tableau, y_bar, needed = self.tableau, bar[0], self._needed
         xs = self._stage_points(f, t, dt, state)
         total, params_bar = y_bar, zeros(params)
         xis: dict[int, Tensor] = {}
-        for i in reversed(range(len(tableau.b))):
-            k_bar = y_bar * (dt * tableau.b[i])
+        for i in reversed(range(needed)):
+            k_bar = y_bar * (dt * float(tableau.b[i]))
             for j, a in tableau.columns[i]:
                 if j in xis:
                     k_bar = k_bar.add_(xis[j], alpha=dt * a)
-            if tableau.fsal and i == len(tableau.b) - 1:
+            if tableau.fsal and i == needed - 1:
                 k_bar = k_bar.add_(bar[1])
             if tableau.fsal and i == 0:
                 return (total, k_bar), params_bar
@@ -94,12 +95,17 @@ class RungeKutta:
             total = total + xis[i]
         return (total,), params_bar
 
-    def _stages(self, f: Field, t: float, dt: float, state: State) -> tuple[Tensor, list[Tensor]]:
-        """(y1, all slopes)."""
+    @cached_property
+    def _needed(self) -> int:
+        """The stages of a step that nobody judges."""
+        return len(self.tableau.b) if self.tableau.fsal else self.tableau.size
+
+    def stages(self, f: Field, t: float, dt: float, state: State, count: int) -> tuple[Tensor, list[Tensor]]:
+        """(y1, the first `count` slopes)."""
         tableau, y = self.tableau, state[0]
         ks = [state[1] if tableau.fsal else f(t, y)]
         x = y
-        for c, row in zip(tableau.c[1:], tableau.rows[1:], strict=True):
+        for c, row in zip(tableau.c[1:count], tableau.rows[1:count], strict=True):
             x = combine(y, dt, row, ks)
             ks.append(f(t + c * dt, x))
         return (x if tableau.fsal else combine(y, dt, tableau.weights, ks)), ks
@@ -111,7 +117,7 @@ class RungeKutta:
         tableau, y = self.tableau, state[0]
         with torch.no_grad():
             xs, ks = [y], [state[1]] if tableau.fsal else []
-            for i in range(1, len(tableau.b)):
+            for i in range(1, self._needed):
                 if len(ks) < i:
                     ks.append(f(t + tableau.c[i - 1] * dt, xs[i - 1]))
                 xs.append(combine(y, dt, tableau.rows[i], ks))

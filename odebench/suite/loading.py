@@ -16,7 +16,7 @@ from odebench.suite.grammar import LISTS, device, plugins_of, read_suite, second
 from odebench.suite.options import Finding, resolve, show
 from odebench.suite.spelling import NAMED, parse
 
-OVERRIDES = ("devices", "repeats", "timeout", "solvers")
+OVERRIDES = ("devices", "repeats", "timeout", "solvers", "only_solvers")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,8 @@ def load_suites(
 
     This imports the plugins that the suites and `plugins` (relative to the working folder) name, so run it where their
     code may run: `plan.needs_isolation` tells whether there are any. `overrides`, all optional: `devices`, `repeats`,
-    `timeout`, `solvers` (a list of names or spellings, added to every suite).
+    `timeout`, `solvers` (a list of names or spellings, added to every suite), `only_solvers` (the same, instead of
+    those of the suite).
 
     Raises:
         SuiteError: with every finding of every file.
@@ -211,8 +212,9 @@ def _override(suite: Suite, overrides: Mapping[str, Any], lines: list[str]) -> S
         for key, check in (("repeats", whole(1)), ("timeout", seconds))
         if overrides.get(key) is not None
     }
-    solvers = list(suite.solvers)
-    for text in overrides.get("solvers") or ():
+    only = overrides.get("only_solvers") or ()
+    solvers = [] if only else list(suite.solvers)
+    for text in (*only, *(overrides.get("solvers") or ())):
         try:
             spec = resolve("solver", parse(text, "solver"), ("--solver",), found)
         except UsageError as error:
@@ -223,12 +225,12 @@ def _override(suite: Suite, overrides: Mapping[str, Any], lines: list[str]) -> S
     if found:
         return suite
     values = tuple(each for each in dict.fromkeys(devices) if each is not None) or suite.devices
-    # A rule about a device that is overridden away has nothing left to match, and would be an error when read again.
-    rules = tuple(rule for rule in suite.exclude if _lives(rule, values))
+    # A rule about what is overridden away has nothing left to match, and would be an error when read again.
+    rules = tuple(rule for rule in suite.exclude if _lives(rule, "device", values) and _lives(rule, "solver", solvers))
     measured = replace(suite.measure, **measure)
     return replace(suite, devices=values, solvers=tuple(solvers), measure=measured, exclude=rules)
 
 
-def _lives(rule: Rule, devices: tuple[str, ...]) -> bool:
-    wanted = dict(rule.wanted).get("device")
-    return wanted is None or any(may_cover(wanted, each) for each in devices)
+def _lives(rule: Rule, axis: str, values: Sequence[str | Spec]) -> bool:
+    wanted = dict(rule.wanted).get(axis)
+    return wanted is None or any(may_cover(wanted, each) for each in values)

@@ -1,0 +1,157 @@
+"""L-stable diagonally implicit Runge–Kutta schemes, for stiff problems. Importable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from odebench.errors import Divergence, Refusal, SolveError
+from odebench.registry import solver
+from odebench.solvers.implicit_tableaus import IMPLICIT_EULER, KVAERNO3, KVAERNO4, KVAERNO5, ImplicitTableau
+from odebench.solvers.runge_kutta import combine, weighted
+from odebench.types import Step
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from odebench.types import Field, State
+
+Linear = Literal["auto", "dense", "krylov"]
+_LINEAR: tuple[Linear, ...] = ("auto", "dense", "krylov")
+
+KVAERNO = (
+    "A. Kværnø, Singly diagonally implicit Runge–Kutta methods with an explicit first stage, BIT Numer. Math. 44 (2004)"
+)
+
+
+@dataclass(frozen=True)
+class DiagonallyImplicit:
+    """Each stage is solved by Newton's method to rounding, and has the gradient of the implicit function theorem.
+
+    State (y, slope at y, Jacobian of f): the Jacobian goes from stage to stage and from step to step for as long as
+    Newton's method converges with it; I − dt·γ·J is factored once a step. `linear`: `dense` forms the Jacobian by one
+    VJP for each component of a sample (of the batch, where samples depend on one another), `krylov` never forms it and
+    uses GMRES on differences of f, `auto` is dense up to 256 columns. `tolerance` ends Newton's method earlier, at this
+    relative error of every component; the gradient is then exact to about as much.
+
+    Raises:
+        ValueError: `linear` is none of these, or `tolerance` is not in (0, 1).
+    """
+
+    # Rounding is the default also under adaptive steps, where a fraction of rtol would do: what is not solved to rounding
+    # depends on where the iteration started, so that a step taken again from its checkpoint is not the same step.
+
+    tableau: ImplicitTableau
+    linear: Linear = "auto"
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.linear not in _LINEAR:
+            raise ValueError(f"linear must be one of {', '.join(_LINEAR)}; got {self.linear!r}")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError(f"tolerance must be in (0, 1), or left out for rounding; got {self.tolerance!r}")
+
+    @property
+    def order(self) -> int:
+        """The tableau's."""
+        return self.tableau.order
+
+    @property
+    def error_order(self) -> int:
+        """The tableau's."""
+        return self.tableau.error_order
+
+    def init(self, f: Field, t: float, y: Tensor) -> State:
+        """(y, f(t, y), no Jacobian yet).
+
+        Raises:
+            Refusal: y is complex.
+        """
+        if y.is_complex():
+            raise Refusal("implicit schemes solve real states only; give real and imaginary parts as a tuple")
+        return y, f(t, y), y.new_empty(0)
+
+    def slope(self, state: State) -> Tensor:
+        """f at the solution."""
+        return state[1]
+
+    def step(self, f: Field, t: float, dt: float, state: State) -> Step:
+        """One step; the error is dt·Σ(b − b_low)k.
+
+        Where a stage is not solved the error is beyond every tolerance, and nan where f is not finite.
+        """
+        import torch
+
+        from odebench.solvers.newton import Unsolved
+
+        try:
+            after, ks = self._stages(f, t, dt, state)
+        except Unsolved as unsolved:
+            y = state[0].detach()
+            return Step(state, torch.full_like(y, torch.finfo(y.dtype).max if unsolved.finite else torch.nan))
+        return Step(after, weighted(dt, self.tableau.error_weights, ks))
+
+    def advance(self, f: Field, t: float, dt: float, state: State) -> State:
+        """The same without the estimate.
+
+        Raises:
+            Divergence: f or the solution is not finite.
+            SolveError: Newton's method does not converge.
+        """
+        from odebench.solvers.newton import Unsolved
+
+        try:
+            return self._stages(f, t, dt, state)[0]
+        except Unsolved as unsolved:
+            if not unsolved.finite:
+                raise Divergence(f"f or the solution is not finite just after t = {t:.6g}") from unsolved
+            raise SolveError(f"{unsolved}; take smaller steps, or adaptive ones") from unsolved
+
+    def _stages(self, f: Field, t: float, dt: float, state: State) -> tuple[State, list[Tensor]]:
+        """(the state after the step, all slopes)."""
+        import torch
+
+        from odebench.solvers.implicit_stage import attach
+        from odebench.solvers.newton import Kept, Newton
+
+        tableau, newton = self.tableau, Newton(self.tolerance, self.linear)
+        y, slope, jacobian = state
+        a, ks, x = dt * tableau.gamma, [slope], y
+        with torch.no_grad():
+            kept = Kept.of(jacobian.detach(), a) if jacobian.numel() else None
+        for c, row, guess in zip(tableau.c[1:], tableau.rows[1:], tableau.guesses[1:], strict=True):
+            z = combine(y, dt, row, ks) if row else y
+            with torch.no_grad():
+                start = combine(z, a, guess, ks)
+                found, kept = newton.solve(f, t + c * dt, a, z, start, kept)
+            x = attach(f, t + c * dt, a, z, found, kept)
+            # Not f(t, x): a stiff f would magnify what is left of the rounding in x.
+            ks.append((x - z) / a)
+        assert kept is not None, "there is at least one implicit stage"
+        return (x, ks[-1], kept.jacobian), ks
+
+
+@solver(
+    "implicit_euler", reference="A.-L. Cauchy (1824); Hairer, Wanner, Solving Ordinary Differential Equations II, IV.3"
+)
+def implicit_euler(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+    """Implicit Euler, L-stable, of order 1; its error is estimated against the trapezoidal rule."""
+    return DiagonallyImplicit(IMPLICIT_EULER, linear, tolerance)
+
+
+@solver("kvaerno3", reference=KVAERNO)
+def kvaerno3(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+    """Kværnø 3(2), L-stable, three implicit stages."""
+    return DiagonallyImplicit(KVAERNO3, linear, tolerance)
+
+
+@solver("kvaerno4", reference=KVAERNO)
+def kvaerno4(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+    """Kværnø 4(3), L-stable, four implicit stages."""
+    return DiagonallyImplicit(KVAERNO4, linear, tolerance)
+
+
+@solver("kvaerno5", reference=KVAERNO)
+def kvaerno5(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+    """Kværnø 5(4), L-stable, six implicit stages."""
+    return DiagonallyImplicit(KVAERNO5, linear, tolerance)

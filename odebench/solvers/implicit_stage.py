@@ -1,0 +1,48 @@
+"""The gradient of a solved stage: the implicit function theorem, as an autograd function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.autodiff import leaves
+from odebench.solvers.newton import Kept, solve_transposed
+from odebench.types import Field
+
+Solve = Callable[[Tensor], Tensor]
+
+
+def attach(f: Field, t: float, a: float, z: Tensor, x: Tensor, kept: Kept) -> Tensor:
+    """`x`, the solution of x = z + a·f(t, x; θ), as a function of z and of θ; costs one evaluation of f where grad is on.
+
+    With λ = (I − a·∂f/∂x)⁻ᵀ·x̄ the cotangents are z̄ = λ and θ̄ = a·(∂f/∂θ)ᵀ·λ. How x was found is not differentiated,
+    so no iteration is kept.
+    """
+    if not torch.is_grad_enabled():
+        return x
+    at = x.detach().requires_grad_()
+    fx = f(t, at)
+    if not z.requires_grad and all(leaf is at for leaf in leaves([fx])):
+        return x  # nothing else to differentiate in: no graph is begun for the sake of `at`
+
+    def pull(bar: Tensor) -> Tensor:
+        return solve_transposed(fx, at, a, kept, bar)
+
+    found: Tensor = _Stage.apply(a, pull, x, z, fx)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Stage(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: float, pull: Solve, x: Tensor, z: Tensor, fx: Tensor) -> Tensor:
+        ctx.a, ctx.pull = a, pull
+        return x.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, bar: Tensor) -> tuple[None, None, None, Tensor, Tensor]:
+        solved = ctx.pull(bar)
+        return None, None, None, solved, solved * ctx.a
