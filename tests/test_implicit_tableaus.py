@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from test_tableaus import density, trees, weights
+from test_tableaus import Tree, density, trees
 
 from odebench.solvers import implicit_tableaus
 from odebench.solvers.implicit_tableaus import KVAERNO3, ImplicitTableau
@@ -20,10 +20,25 @@ def matrix(tableau: ImplicitTableau) -> list[list[Fraction]]:
     return [[Fraction(x) for x in row] + [Fraction(0)] * (stages - len(row)) for row in full]
 
 
+def weights(tree: Tree, a: list[list[Fraction]]) -> list[Fraction]:
+    """Elementary weight of the tree, stage by stage."""
+    out = [Fraction(1)] * len(a)
+    for branch in tree:
+        inner = weights(branch, a)
+        out = [
+            w * sum((x * y for x, y in zip(row, inner, strict=True)), Fraction(0))
+            for w, row in zip(out, a, strict=True)
+        ]
+    return out
+
+
 def defect(tableau: ImplicitTableau, b: tuple[float, ...], order: int) -> float:
     """The worst violation of b·Φ(τ) = 1/γ(τ) over all trees of `order` nodes, in exact arithmetic on the floats."""
     a = matrix(tableau)
-    values = [sum((Fraction(w) * phi for w, phi in zip(b, weights(tree, a), strict=True)), Fraction(0)) for tree in trees(order)]
+    values = [
+        sum((Fraction(w) * phi for w, phi in zip(b, weights(tree, a), strict=True)), Fraction(0))
+        for tree in trees(order)
+    ]
     return float(max(abs(v - Fraction(1, density(tree))) for v, tree in zip(values, trees(order), strict=True)))
 
 
@@ -69,8 +84,17 @@ def test_it_is_l_stable(name: str) -> None:
 
 def test_eleven_digits_of_gamma_are_not_enough_for_l_stability() -> None:
     short = 0.43586652150
-    last = ((6 * short - 1) / (12 * short), -1 / ((24 * short - 12) * short), (-6 * short**2 + 6 * short - 1) / (6 * short - 3))
-    rows = (KVAERNO3.a[0], (short,), ((-4 * short**2 + 6 * short - 1) / (4 * short), (1 - 2 * short) / (4 * short)), last)
+    last = (
+        (6 * short - 1) / (12 * short),
+        -1 / ((24 * short - 12) * short),
+        (-6 * short**2 + 6 * short - 1) / (6 * short - 3),
+    )
+    rows = (
+        KVAERNO3.a[0],
+        (short,),
+        ((-4 * short**2 + 6 * short - 1) / (4 * short), (1 - 2 * short) / (4 * short)),
+        last,
+    )
     a = np.zeros((4, 4))
     for i, row in enumerate(rows[1:], 1):
         a[i, : i + 1] = [*row, short]

@@ -11,7 +11,7 @@ from odebench.compare.interval import LEVEL, SCALES, STAKE, Interval, Wealth, fe
 from odebench.compare.verdicts import Verdict
 
 POWER = 0.9  # that "smallest detectable" speaks of
-_PATIENCE = 20  # pairs after which what is not worse is no longer asked whether it is better
+PATIENCE = 20  # pairs after which what is not worse is no longer asked whether it is better
 _MOST = 1000  # pairs that a forecast reaches
 _NORMAL = NormalDist()
 
@@ -146,7 +146,7 @@ class Test:
         if self._not_worse:
             if self._far_below.reaches(LEVEL):
                 self.verdict = Verdict.BETTER
-            elif self._far_below.log <= 0 or self.pairs >= _PATIENCE:
+            elif self._far_below.log <= 0 or self.pairs >= PATIENCE:
                 self.verdict = Verdict.SAME
         elif self._above.reaches(self.level):
             if self.stage == 2:

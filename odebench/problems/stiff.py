@@ -46,8 +46,10 @@ class Robertson:
         return xp.stack((first, -(first + third), third))
 
 
-@problem(reference=f"R. J. Field, R. M. Noyes, Oscillations in chemical systems IV, J. Chem. Phys. 60 (1974); {HAIRER_II}, "
-         "section IV.10")  # fmt: skip
+@problem(
+    reference="R. J. Field, R. M. Noyes, Oscillations in chemical systems IV, J. Chem. Phys. 60 (1974); "
+    f"{HAIRER_II}, section IV.10"
+)
 @dataclass(frozen=True)
 class Oregonator:
     """y1' = s·(y2 + y1·(1 - q·y1 - y2)), y2' = (y3 - (1 + y1)·y2)/s, y3' = w·(y1 - y3) from (1, 2, 3): OREGO.
@@ -81,7 +83,7 @@ class Oregonator:
 @problem(reference=f"E. Schäfer, J. Math. Biol. 2 (1975); {HAIRER_II}, section IV.10")
 @dataclass(frozen=True)
 class Hires:
-    """Eight substances of a plant's response to light, from (1, 0, …, 0, 0.0057); the rates take gradients as a whole."""
+    """A plant's response to light, eight substances from (1, 0, …, 0, 0.0057); the rates take gradients as a whole."""
 
     default_span: ClassVar[tuple[float, float]] = (0.0, 321.8122)
     stiff: ClassVar[bool] = True

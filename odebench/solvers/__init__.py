@@ -16,6 +16,7 @@ __all__ = [
     "alf",
     "backstep",
     "coupled",
+    "esdirk",
     "reversible_heun",
     "splitting",
     "tableaus",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from odebench.autodiff import leaves
+from odebench.errors import Refusal
 from odebench.solvers.newton import Kept, solve_transposed
 from odebench.types import Field
 
@@ -16,7 +17,7 @@ Solve = Callable[[Tensor], Tensor]
 
 
 def attach(f: Field, t: float, a: float, z: Tensor, x: Tensor, kept: Kept) -> Tensor:
-    """`x`, the solution of x = z + a·f(t, x; θ), as a function of z and of θ; costs one evaluation of f where grad is on.
+    """`x`, the solution of x = z + a·f(t, x; θ), as a function of z and of θ; one evaluation of f where grad is on.
 
     With λ = (I − a·∂f/∂x)⁻ᵀ·x̄ the cotangents are z̄ = λ and θ̄ = a·(∂f/∂θ)ᵀ·λ. How x was found is not differentiated,
     so no iteration is kept.
@@ -42,7 +43,9 @@ class _Stage(torch.autograd.Function):
         return x.clone()
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, bar: Tensor) -> tuple[None, None, None, Tensor, Tensor]:
+        # Not `once_differentiable`: that says nothing where the cotangent is a constant, as that of a sum is.
+        if torch.is_grad_enabled():
+            raise Refusal("second derivatives through implicit stages are not computed; use an explicit solver")
         solved = ctx.pull(bar)
         return None, None, None, solved, solved * ctx.a

@@ -1,9 +1,9 @@
 """x = z + a·f(t, x) for x: the equation of one implicit stage, and its transpose.
 
-Newton's method with a kept Jacobian. It is formed by VJPs, one for each component; where f treats the samples of a batch
-independently, one for each component of a sample, and that is found out by a product with a random vector rather than
-believed. States too large for that get their Newton steps from GMRES on differences of f. Whatever the Jacobian is worth,
-the residual decides when the iteration ends: a poor one costs iterations, never digits.
+Newton's method with a kept Jacobian. It is formed by VJPs, one for each component; where f treats the samples of a
+batch independently, one for each component of a sample, and that is found out by a product with a random vector rather
+than believed. States too large for that get their Newton steps from GMRES on differences of f. Whatever the Jacobian is
+worth, the residual decides when the iteration ends: a poor one costs iterations, never digits.
 
 Sources: E. Hairer, G. Wanner, Solving ODEs II, IV.8; D. A. Knoll, D. E. Keyes, J. Comput. Phys. 193 (2004).
 """
@@ -21,7 +21,7 @@ from odebench.solvers.krylov import gmres
 from odebench.types import Field
 
 MOST_ITERATIONS = 50
-_MOST_JACOBIANS = 5  # in one stage
+_MOST_JACOBIANS = 15  # in one stage; a poor start is halved by each, and then doubles its digits
 _LARGEST = 256  # columns of a Jacobian, unless it is asked for
 _SLOW = 3  # iterations that are saved by nothing but a better Jacobian
 
