@@ -32,8 +32,8 @@ READING = (
     "reversibility by the thousand steps; `coupled` keeps the order of its base and takes about the evaluations of `rk4` on "
     "the neural field, four times as many and more on `lotka_volterra`. TorchDiffEqPack computes each accepted step twice, "
     "and cannot meet 1e-3 on `arenstorf`. **In time** diffrax, compiled whole, is far ahead where the state is two or four "
-    "numbers and torch pays for every small operation, and still ahead of all adaptive rows on the neural field of 16; for "
-    "states of real size see the peers above. In torch each library is slower than the native row of its tableau."
+    "numbers and torch pays for every small operation, and from 1e-6 on still ahead on the neural field of 16; for states "
+    "of real size see the peers above. In torch each library is slower than the native row of its tableau."
 )
 
 

@@ -1,4 +1,4 @@
-"""What docs/gate_study.py simulates: noise of several kinds, and rules and intervals that judge it, many trials at once."""
+"""What docs/gate_study.py simulates: noise of several kinds, and rules and intervals that judge it, many at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odebench.compare.evidence import PATIENCE, Test
-from odebench.compare.interval import LEVEL, SCALES, STAKE
+from odebench.compare.interval import LEVEL, SCALES, SHARES, STAKE
 from odebench.compare.verdicts import Verdict
 
 Array = NDArray[np.float64]
@@ -50,7 +50,7 @@ def judge(x: Array, level: float, margin: float = MARGIN) -> tuple[NDArray[np.in
 
 
 def _wealth(logs: Array) -> Array:
-    return np.exp(logs).mean(1)
+    return np.exp(logs) @ np.array(SHARES)
 
 
 def check() -> None:
@@ -97,7 +97,9 @@ def normal(chance: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 def outliers(share: float) -> Callable[[np.random.Generator, tuple[int, ...]], Array]:
     """Some processes are 10–50 % slow throughout. Either side has them, so pairs are wild in both directions."""
-    return lambda chance, shape: normal(chance, shape) + (chance.random(shape) < share) * chance.uniform(0.1, 0.5, shape)
+    return lambda chance, shape: (
+        normal(chance, shape) + (chance.random(shape) < share) * chance.uniform(0.1, 0.5, shape)
+    )
 
 
 def two_speeds(chance: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -230,6 +232,6 @@ def bet_bound(x: Array, level: float) -> Array:
     for _ in range(40):
         middle = (refuted + held) / 2
         bets = STAKE * np.tanh((x[..., None] - middle[:, None, None]) / np.array(SCALES))
-        wealth = np.exp(np.log1p(bets).sum(1)).mean(1)
+        wealth = np.exp(np.log1p(bets).sum(1)) @ np.array(SHARES)
         refuted, held = np.where(wealth * level >= 1, middle, refuted), np.where(wealth * level >= 1, held, middle)
     return np.where(refuted <= x.min(1) - 0.999, -np.inf, refuted)

@@ -183,12 +183,13 @@ def _newton(f: Function, t: float, dt: float, y: Tensor, jacobian: Tensor, s: Sc
         rows, count * n, count * n
     )
     factors = torch.linalg.lu_factor(system)
-    before, z = float("inf"), torch.zeros((count, *y.shape), dtype=torch.float64)
+    before = float("inf")
+    z: Tensor = torch.zeros((count, *y.shape), dtype=torch.float64)
     for _ in range(_MOST_ITERATIONS):
         slopes = torch.stack([f(_time(t + c * dt), y + each) for c, each in zip(s.c, z, strict=True)])
         defect = dt * torch.einsum("ij,j...->i...", s.a, slopes) - z
         columns = defect.flatten(2).transpose(0, 1).reshape(rows, count * n, 1)
-        step = torch.linalg.lu_solve(*factors, columns).reshape(rows, count, n).transpose(0, 1).reshape(z.shape)
+        step: Tensor = torch.linalg.lu_solve(*factors, columns).reshape(rows, count, n).transpose(0, 1).reshape(z.shape)
         z = z + step
         size = float((step.abs() / torch.maximum(y.abs(), (y + z).abs()).clamp_min(1e-290)).max())
         rows_size = (y + z).flatten(2).abs().amax(2, keepdim=True)

@@ -36,7 +36,8 @@ def test_importing_the_problems_loads_neither_torch_nor_numpy() -> None:
 def test_the_roster_is_whole() -> None:
     assert set(NAMES) == {
         *ANALYTIC, "lotka_volterra", "van_der_pol", "lorenz", "fitzhugh_nagumo", "brusselator", "arenstorf",
-        "cubic_spiral", "rigid_body", "pendulum", "robertson", "oregonator", "hires", "kepler", "henon_heiles", "mlp", "conv",
+        "robertson", "oregonator", "hires",
+        "cubic_spiral", "rigid_body", "pendulum", "kepler", "henon_heiles", "mlp", "conv",
     }  # fmt: skip
     assert problems.get("rotation").name == "harmonic_oscillator"
 

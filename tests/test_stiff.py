@@ -150,7 +150,7 @@ def test_one_huge_step_of_a_decaying_mode_leaves_nothing(solver: str) -> None:
 
 
 def along(case: Bound, solver: Spec, mesh: Replay, seed: int) -> tuple[float, Tensor]:
-    """(the derivative of the loss by Richardson's differences along a random direction of all leaves, the direction)."""
+    """(the loss's derivative along a random direction of all leaves, by Richardson's differences; the direction)."""
     case = copy.deepcopy(case)
     leaves = (case.y0, *case.f.parameters())
     draw = torch.Generator().manual_seed(seed)

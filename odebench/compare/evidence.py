@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 from math import ceil, exp, expm1, isfinite, log, log1p, sqrt, tanh
 from statistics import NormalDist, median, stdev
 
-from odebench.compare.interval import LEVEL, SCALES, STAKE, Interval, Wealth, fewest, growth, hodges_lehmann, interval
+from odebench.compare.interval import (
+    LEVEL,
+    SCALES,
+    SHARES,
+    STAKE,
+    Interval,
+    Wealth,
+    fewest,
+    growth,
+    hodges_lehmann,
+    interval,
+)
 from odebench.compare.verdicts import Verdict
 
 POWER = 0.9  # that "smallest detectable" speaks of
@@ -163,10 +174,10 @@ def _found(noise: Sequence[float], effect: float, n: int, level: float) -> bool:
     """
     share = _NORMAL.inv_cdf(sqrt(POWER))
     wealth = 0.0
-    for scale in SCALES:
+    for scale, part in zip(SCALES, SHARES, strict=True):
         gains = [log1p(STAKE * tanh((each + effect) / scale)) for each in noise]
         mean = sum(gains) / len(gains)
-        wealth += exp(n * mean - share * sqrt(n) * stdev(gains, mean)) / len(SCALES)
+        wealth += part * exp(n * mean - share * sqrt(n) * stdev(gains, mean))
     return wealth >= 1 / level * (1 - 1e-9)
 
 

@@ -33,7 +33,7 @@ class Sweep:
         if isinstance(self.recall, Invert) and not isinstance(stepper, Reversible):
             return "its steps cannot be undone; use a reversible scheme: alf, reversible_heun or coupled"
         if self.by_stage and not isinstance(stepper, Staged):
-            return "its steps cannot be transposed stage by stage; use a Runge–Kutta scheme, or gradient aca"
+            return "its steps cannot be transposed stage by stage; use an explicit Runge–Kutta scheme, or gradient aca"
         return None
 
     def solve(

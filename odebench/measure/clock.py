@@ -70,6 +70,8 @@ def time_rounds(
     one round at least, where the next round would end after `deadline` (of `clock`).
     """
     rounds, longest = Rounds(), 0.0
+    if not isinstance(trial, Split):
+        _round(trial, bare, Rounds(), clock)  # each of these is compiled when it is first called
     with _no_garbage_collection():
         for _ in range(repeats):
             start = clock()

@@ -19,8 +19,8 @@ _ROUNDING = 1e-13
 class ImplicitTableau:
     """Coefficients of an ESDIRK scheme of `order`.
 
-    `a` is the strictly lower triangle (row i has i entries); the diagonal is 0, γ, …, γ. The weights of the solution are
-    the last row. `b_low` are the weights that estimate the local error as O(dt^error_order) by their difference.
+    `a` is the strictly lower triangle (row i has i entries); the diagonal is 0, γ, …, γ. The weights of the solution
+    are the last row. `b_low` are the weights that estimate the local error as O(dt^error_order) by their difference.
 
     Raises:
         ValueError: a row has the wrong length, the last row or `b_low` does not sum to 1, or γ is not positive.
