@@ -1,6 +1,6 @@
 """Writes docs/gate_rules.md: how often the gate's rule on times errs, and how often the rules that others use do.
 
-`make gate-study`, or `python docs/gate_study.py`: about two minutes on one core. Seeds are fixed, and nothing in it
+`python docs/gate_study.py`: half a minute on one core. Seeds are fixed, and nothing in it
 depends on the machine; the recorded pairs in tests/data are those of another day.
 """
 
@@ -47,7 +47,7 @@ Written by `python docs/gate_study.py`: {TRIALS} simulated comparisons for each 
 
 1. In each round the base, the base again and the new side run in three fresh processes, alive together, block by block
    in random order. One sample of a cell and metric is x = log(new) − ½·(log(base) + log(base again)), each the median
-   of a process; it is independent of a = log(base again) − log(base), the A/A sample.
+   of a process; it is uncorrelated with a = log(base again) − log(base), the A/A sample.
 2. With m tests (cells × metrics of time) each stage has the one-sided level min(√(0.05/m), 0.05).
 3. A stage bets against "the centre of x is log(1 + margin)": each sample multiplies a wealth by
    1 + 0.85·tanh((x − log(1 + margin))/s), with s = 1 %, 3 % and 10 % for 40, 40 and 20 % of it. If x is as likely
@@ -200,7 +200,7 @@ def within() -> str:
     cleared, both = map(sum, zip(*counts, strict=True))
     return (
         f"Of {cleared} intervals of this gate that cleared the margin at +5 %, the bootstrap interval of the trimmed\n"
-        f"mean at the same level cleared it too in {percent(both / cleared)} %: what is *worse* here is so by the bootstrap."
+        f"mean at the same level cleared it too in {percent(both / cleared)} %: *worse* here is worse there too."
     )
 
 
@@ -229,7 +229,8 @@ def main() -> None:
 
 {MANY} tests, margin 3 %, at most {ROUNDS} rounds. In each field: told worse, % / could not be told, % / rounds used,
 mean; the rest is told same. A pair differs by 1.8 % (standard deviation) where the noise is normal, as measured on a
-quiet virtual machine with 2 cores; times drift by 4.5 % between rounds. At +3 % the truth is the margin itself: nothing should be told.
+quiet virtual machine with 2 cores; times drift by 4.5 % between rounds. At +3 % the truth is the margin itself, and
+nothing should be told.
 
 {by_noise()}
 ## By the number of tests

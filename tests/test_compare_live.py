@@ -126,13 +126,13 @@ def test_an_arm_prepares_and_times_cells_of_the_code_it_was_given(here: None) ->
             assert arm.ask({"cell": cell("rk4").to_data(), "bare": True}, 60)["seconds"] > 0
             row = arm.ask({"time": 2}, 60)
             assert set(row) == {
-                "forward_seconds", "backward_seconds", "plain_seconds", "bare_forward_seconds", "bare_seconds",
+                "forward_seconds", "backward_seconds", "plain_seconds", "bare_forward_seconds", "bare_seconds", "busy",
             }  # fmt: skip
             assert min(row.values()) > 0
             with pytest.raises(ArmTrouble, match="no solver is called 'nobody'"):
                 arm.ask({"cell": cell("nobody").to_data()}, 60)
             assert set(arm.ask({"cell": cell({"planted": {"base": "rk4"}}).to_data()}, 60)) == {"seconds"}
-            assert set(arm.ask({"time": 1}, 60)) == {"forward_seconds", "backward_seconds"}
+            assert set(arm.ask({"time": 1}, 60)) == {"forward_seconds", "backward_seconds", "busy"}
         finally:
             arm.close()
 

@@ -381,9 +381,7 @@ def test_counts_are_those_of_an_instrumented_field(gradient: object, linear: str
     assert second or counts.vjp_forward + counts.vjp_backward == f.cotangents
     # One Jacobian of two columns and one product that shows the samples to be independent: the field is linear.
     assert counts.vjp_forward == (3 if linear == "dense" else 0)
-    assert counts.metrics()["work"] == counts.nfe_forward + counts.nfe_backward + 2 * (
-        counts.vjp_forward + counts.vjp_backward
-    )
+    assert counts.metrics()["work"] == counts.nfe_forward + counts.nfe_backward + 2 * counts.vjp_backward
 
 
 def test_an_explicit_scheme_passes_no_cotangent_forward() -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from odebench.compare.trees import Tree
-from odebench.errors import OdebenchError
+from odebench.errors import OdebenchError, UsageError
 from odebench.execute.nursery import tail, threads
 
 PROTOCOL = 1  # of odebench/execute/arm.py
@@ -55,14 +55,16 @@ class Arm:
         """Wait until it is there: several are started first, and then opened.
 
         Raises:
-            OdebenchError: it runs other code than it should, or code without arms.
+            UsageError: it is no odebench, or one that is too old for this.
         """
         try:
             said = self.ask({"open": self._order}, _START)
         except ArmLost as error:
-            raise OdebenchError(f"{self.tree.label}: cannot be timed: {error}") from error
+            old = "odebench.execute.arm" in str(error)
+            hint = "; it is older than comparisons of times: gate what is exact with --fail-on exact" if old else ""
+            raise UsageError(f"{self.tree.label}: cannot be timed: {error}{hint}") from error
         if said.get("protocol") != PROTOCOL:
-            raise OdebenchError(
+            raise UsageError(
                 f"{self.tree.label}: odebench {said.get('version')} speaks another protocol of comparisons "
                 f"({said.get('protocol')}, here {PROTOCOL}); compare results folders of both instead"
             )

@@ -19,8 +19,10 @@ from odebench.record import Cell
 
 ARMS = ("base", "again", "new")  # the second is the A/A arm
 _BLOCK = 0.004  # seconds that a block of solves takes at least, far beyond what the clock can tell apart
-_SPENT = 0.1  # seconds of blocks that one process gives to one cell, where the solves are short enough
-_FEWEST_BLOCKS, _MOST_BLOCKS = 3, 7
+_SPENT = 0.3  # seconds of blocks that one process gives to one cell, where the solves are short enough
+_FEWEST_BLOCKS, _MOST_BLOCKS = 3, 9
+_BUSY = 0.9  # share of a block's time that its process must have run; else others' work is in it
+_TRIES = 2  # times as many blocks, where too many are spoilt by others
 
 # Metric -> its value from the means of one block.
 TIMES = {
@@ -163,12 +165,20 @@ def _sample(match: Match, bouts: Sequence[Bout], arms: Mapping[str, Arm], chance
     solves = max(1, ceil(_BLOCK / max(min(seconds), 1e-9)))
     blocks = min(max(round(_SPENT / (solves * max(seconds))), _FEWEST_BLOCKS), _MOST_BLOCKS)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in ARMS}
-    for _ in range(blocks):
+    for done in range(_TRIES * blocks):
+        if done >= blocks and min(sum(row["busy"] >= _BUSY for row in rows[name]) for name in ARMS) >= blocks:
+            break
         for name in chance.sample(ARMS, len(ARMS)):
             rows[name].append(arms[name].ask({"time": solves}, patience * solves))
     for each in bouts:
         value = TIMES[each.metric]
-        each.add({name: median(map(value, rows[name])) for name in ARMS})
+        each.add({name: median(map(value, _undisturbed(rows[name]))) for name in ARMS})
+
+
+def _undisturbed(rows: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float]]:
+    """The blocks in which the process had a processor; all of them where it hardly ever had, or waits by itself."""
+    found = [row for row in rows if row["busy"] >= _BUSY]
+    return found if len(found) >= _FEWEST_BLOCKS else rows
 
 
 def undecided(bouts: Sequence[Bout]) -> int:

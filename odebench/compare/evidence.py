@@ -18,10 +18,11 @@ from odebench.compare.interval import (
     growth,
     hodges_lehmann,
     interval,
+    log_wealth,
 )
 from odebench.compare.verdicts import Verdict
 
-POWER = 0.9  # that "smallest detectable" speaks of
+POWER = 0.9  # of `detectable`
 PATIENCE = 20  # pairs after which what is not worse is no longer asked whether it is better
 _MOST = 1000  # pairs that a forecast reaches
 _NORMAL = NormalDist()
@@ -77,6 +78,11 @@ class Test:
         return len(self._samples)
 
     @property
+    def samples(self) -> tuple[float, ...]:
+        """Of both stages."""
+        return (*self._earlier, *self._samples)
+
+    @property
     def interval(self) -> Interval | None:
         """Of the present stage; of the first while the second has too few pairs. None while that has too few as well.
 
@@ -129,24 +135,6 @@ class Test:
         wanted = ceil((goal - have) / gain) + stages_to_come * max(ceil(goal / gain), fewest(self.level))
         return max(wanted, 1) if wanted <= _MOST else None
 
-    def detectable(self) -> float | None:
-        """The relative slowdown found with probability `POWER` where each stage has as many pairs; None below two.
-
-        It takes the noise for symmetric and otherwise as it was found here.
-        """
-        sample = [*self._samples, *self._earlier]
-        if len(sample) < 2:
-            return None
-        centre, n = hodges_lehmann(sample), max(len(sample), fewest(self.level))
-        # An estimated centre lies nearer to the samples than the true one.
-        shrunk = sqrt(len(sample) / (len(sample) - 1))
-        noise = [sign * shrunk * (each - centre) for each in sample for sign in (1, -1)]
-        low, high = 0.0, max(noise) + 20 * max(SCALES)
-        for _ in range(24):
-            middle = (low + high) / 2
-            low, high = (low, middle) if _found(noise, middle, n, self.level) else (middle, high)
-        return expm1(self._limit + high)
-
     def _open_stage(self) -> None:
         self._earlier, self._samples = self._samples, []
         self._above, self._below = Wealth(self._limit), Wealth(self._limit, -1)
@@ -165,6 +153,25 @@ class Test:
             else:
                 self.stage = 2
                 self._open_stage()
+
+
+def detectable(sample: Sequence[float], margin: float, level: float) -> float | None:
+    """The relative slowdown found with probability `POWER` if each stage has as many pairs as `sample`, of such noise.
+
+    The noise is taken for symmetric, and else as it is found in `sample`. None below two pairs; fewer than can tell
+    anything at `level` count for as many as can.
+    """
+    if len(sample) < 2:
+        return None
+    centre, pairs = hodges_lehmann(sample), max(len(sample), fewest(level))
+    # An estimated centre lies nearer to the samples than the true one.
+    shrunk = sqrt(len(sample) / (len(sample) - 1))
+    noise = [sign * shrunk * (each - centre) for each in sample for sign in (1, -1)]
+    low, high = 0.0, max(noise) + 20 * max(SCALES)
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _found(noise, middle, pairs, level) else (middle, high)
+    return expm1(log1p(margin) + high)
 
 
 def _found(noise: Sequence[float], effect: float, n: int, level: float) -> bool:
@@ -194,16 +201,16 @@ class Floor:
 
 def floor_of(control: Sequence[float], test: Test) -> Floor | None:
     """The noise floor of `test` from the A/A log-ratios of its rounds; None where there are too few."""
-    found, detectable = interval(control, LEVEL), test.detectable()
-    if found is None or detectable is None:
+    found, effect = interval(control, LEVEL), detectable(test.samples, test.margin, test.level)
+    if found is None or effect is None:
         return None
-    return Floor(found.ratio, found.low, found.high, spread(control), detectable)
+    return Floor(found.ratio, found.low, found.high, spread(control), effect)
 
 
 def disturbed(control: Sequence[float], test: Test) -> bool:
     """Whether the base differs from itself by more than the margin of `test`, at its own level."""
-    found, limit = interval(control, test.level, test.level), log1p(test.margin)
-    return found is not None and (found.lower > limit or found.upper < -limit)
+    limit = log1p(test.margin)
+    return any(log_wealth(control, side * limit, side) >= -log(test.level) for side in (1, -1))
 
 
 def spread(sample: Sequence[float]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import exp
 from statistics import median
@@ -85,6 +86,8 @@ def selftest(
         comparisons: how often, each with processes of its own.
         limits: of each comparison.
 
+    An interrupt ends it with the comparisons that are whole.
+
     Raises:
         UsageError: the suite has no cell that can be used, or a level is negative.
     """
@@ -98,17 +101,19 @@ def selftest(
         usable = [each for each in records if each.status == "ok"]
         times = [Tally(f"{level:g} % slower" if level else "nothing") for level in levels]
         rounds, controls = [], []
-        for number in range(comparisons):
-            bouts = _bouts(usable, levels, plain)
-            say(f"comparison {number + 1} of {comparisons}: {len(bouts)} verdicts on times")
-            began = time.monotonic()
-            rounds.append(fight(bouts, tree, tree, replace(limits, seed=limits.seed + number)))
-            for tally, group in zip(times, _by_level(bouts, len(levels)), strict=True):
-                _count(tally, group, time.monotonic() - began)
-            controls += [value for bout in bouts for value in bout.control]
+        with suppress(KeyboardInterrupt):  # what is whole is told
+            for number in range(comparisons):
+                bouts = _bouts(usable, levels, plain)
+                say(f"comparison {number + 1} of {comparisons}: {len(bouts)} verdicts on times")
+                began = time.monotonic()
+                rounds.append(fight(bouts, tree, tree, replace(limits, seed=limits.seed + number)))
+                for tally, group in zip(times, _by_level(bouts, len(levels)), strict=True):
+                    _count(tally, group, time.monotonic() - began)
+                controls += [value for bout in bouts for value in bout.control]
+                say("; ".join(f"{each.fault}: {each.verdicts[Verdict.WORSE]} of {each.total} worse" for each in times))
     took = time.monotonic() - started
     noise = spread(controls) if controls else None
-    return Outcome(exact, tuple(times), len(usable), comparisons, tuple(rounds), took, noise)
+    return Outcome(exact, tuple(times), len(usable), len(rounds), tuple(rounds), took, noise)
 
 
 def _planted(suite: Suite, fault: Mapping[str, Any]) -> Suite:

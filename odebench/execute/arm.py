@@ -5,8 +5,9 @@ own code, so this exchange is kept stable: what is added must be optional.
 
     {"open": {"plugins": […], "measure": {…}}}  ->  {"protocol": 1, "version": "…", "home": "…"}
     {"cell": {…}, "bare": false}                ->  {"seconds": s} of one warm solve, or {"trouble": "a sentence"}
-    {"time": n}                                 ->  {"forward_seconds": s, "backward_seconds": s}, means of n solves;
-                                                    with `bare` also "plain_seconds", "bare_forward_seconds",
+    {"time": n}                                 ->  {"forward_seconds": s, "backward_seconds": s}, means of n solves,
+                                                    and "busy", the share of the time that the process ran; with
+                                                    `bare` also "plain_seconds", "bare_forward_seconds" and
                                                     "bare_seconds", as `overhead` needs them
 
 The end of stdin is the end of the process, so that an arm outlives nobody.
@@ -19,6 +20,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +58,8 @@ class Arm:
             registry.load_plugin(plugin)
         self.measure = Measure(**order["measure"])
         apply_settings(self.measure)
+        gc.collect()
+        gc.freeze()  # what was imported stays; to walk it at each collection takes longer than most cells
         return {"protocol": PROTOCOL, "version": machine.version(), "home": str(Path(odebench.__file__).parents[1])}
 
     def _prepare(self, cell: Cell, bare: bool) -> dict[str, Any]:
@@ -81,6 +85,7 @@ class Arm:
 
         trial = self.subject.trial
         rows: list[tuple[float, ...]] = []
+        wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(solves):
             trial.clear()
             row: tuple[float, ...] = time_solve(trial)
@@ -90,8 +95,10 @@ class Arm:
                 row += tuple(timed(loop, trial.sync) for loop in loops)
             rows.append(row)
         trial.clear()
+        busy = (time.process_time() - cpu) / (time.perf_counter() - wall)
         names = ("forward_seconds", "backward_seconds", "plain_seconds", "bare_forward_seconds", "bare_seconds")
-        return {name: sum(column) / solves for name, column in zip(names, zip(*rows, strict=True), strict=False)}
+        means = {name: sum(column) / solves for name, column in zip(names, zip(*rows, strict=True), strict=False)}
+        return means | {"busy": busy}
 
 
 def serve(orders: IO[bytes], answers: IO[bytes]) -> None:

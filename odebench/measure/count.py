@@ -34,9 +34,10 @@ class CountedField(nn.Module):
             out.register_hook(self._count)  # type: ignore[no-untyped-call]
         return out
 
-    def _count(self, bar: Tensor) -> None:
+    def _count(self, bar: Tensor | None) -> None:  # None: a custom function of another library passed nothing
         self.cotangents += 1
-        if bar.requires_grad and torch.is_grad_enabled():  # what passes through once more for a second derivative
+        if bar is not None and bar.requires_grad and torch.is_grad_enabled():
+            # What passes through once more for a second derivative.
             bar.register_hook(self._again)  # type: ignore[no-untyped-call]
 
     def _again(self, bar: Tensor) -> None:
@@ -88,7 +89,7 @@ class Counts:
             "nfe_backward": self.nfe_backward,
             **({} if self.vjp_forward is None else {"vjp_forward": self.vjp_forward}),
             "vjp_backward": self.vjp_backward,
-            "work": self.nfe_forward + self.nfe_backward + 2 * ((self.vjp_forward or 0) + self.vjp_backward),
+            "work": self.nfe_forward + self.nfe_backward + 2 * self.vjp_backward,
         }
 
 
