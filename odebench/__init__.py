@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from odebench.record import Cell, Record
     from odebench.registry import gradient, metric, problem, solver
-    from odebench.solve import odeint
+    from odebench.solve import odeint, odeint_adjoint, odeint_dense, odeint_event
     from odebench.types import Step, Tick
 
     __version__: str
@@ -48,13 +48,16 @@ __all__ = [
     "gradient",
     "metric",
     "odeint",
+    "odeint_adjoint",
+    "odeint_dense",
+    "odeint_event",
     "problem",
     "run",
     "solver",
 ]
 
 _HOMES = {
-    "odeint": "solve",
+    **dict.fromkeys(("odeint", "odeint_adjoint", "odeint_dense", "odeint_event"), "solve"),
     "run": "api",
     "Step": "types",
     "Tick": "types",

@@ -1,14 +1,18 @@
-"""Vector–Jacobian products, and sums of parameter cotangents."""
+"""Vector–Jacobian products and their transposes, and sums of parameter cotangents."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from odebench.errors import Refusal
+
 Pull = Callable[[Tensor], tuple[Tensor, tuple[Tensor, ...]]]
+Backward = Callable[..., tuple[Tensor | None, ...]]
 
 
 def tape(fn: Callable[[Tensor], Tensor], x: Tensor, params: Sequence[Tensor]) -> tuple[Tensor, Pull]:
@@ -48,6 +52,43 @@ def vjp(
     return full[: len(inputs)], full[len(inputs) :]
 
 
+def jvps(
+    fn: Callable[[Tensor], Tensor], y: Tensor, params: Sequence[Tensor], tangents: Sequence[tuple[Tensor, int, int]]
+) -> tuple[Tensor, list[Tensor]]:
+    """(fn(y), its derivative along each tangent): a tangent of y, and with it that of entry j of parameter i, if i ≥ 0.
+
+    By transposing the transpose, so that parameters which `fn` reaches in any way take part, as they do in every other
+    gradient; the price is one VJP for all directions together. Differentiable where grad is on and y requires it.
+    """
+    again = torch.is_grad_enabled() and (y.requires_grad or any(v.requires_grad for v, _, _ in tangents))
+    with torch.enable_grad():
+        at = y if y.requires_grad and again else y.detach().requires_grad_()
+        out = fn(at)
+        if not out.requires_grad:
+            return out, [torch.zeros_like(y) for _ in tangents]
+        bar = torch.zeros_like(out, requires_grad=True)
+        pulled = torch.autograd.grad(out, (at, *params), bar, allow_unused=True, create_graph=True)
+    found = []
+    for v, i, j in tangents:
+        pairs = [(pulled[0], v)]
+        if i >= 0 and pulled[1 + i] is not None:
+            pairs.append((pulled[1 + i], _unit(params[i], j)))
+        live = [(x, w) for x, w in pairs if x is not None and x.requires_grad]
+        if not live:
+            found.append(torch.zeros_like(y))
+            continue
+        xs, ws = zip(*live, strict=True)
+        (pushed,) = torch.autograd.grad(xs, bar, ws, retain_graph=True, create_graph=again, allow_unused=True)
+        found.append(torch.zeros_like(y) if pushed is None else pushed)
+    return (out if again else out.detach()), found
+
+
+def _unit(like: Tensor, j: int) -> Tensor:
+    x = torch.zeros_like(like, requires_grad=False, memory_format=torch.contiguous_format)
+    x.view(-1)[j] = 1
+    return x
+
+
 def zeros(params: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """A fresh total to add shares into. Never a share itself: autograd may hand out one tensor twice."""
     return tuple(map(torch.zeros_like, params))
@@ -62,6 +103,40 @@ def add_into(total: Sequence[Tensor], share: Sequence[Tensor]) -> None:
 def add(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """xs + ys as fresh tensors."""
     return tuple(torch._foreach_add(list(xs), list(ys))) if xs else ()
+
+
+def once(backward: Backward) -> Backward:
+    """The `backward` of an autograd function that cannot be differentiated itself, and says so when it is tried.
+
+    What it gives hangs on all that was saved and on the cotangents. torch's own `once_differentiable` looks at the
+    cotangents alone: where these are constant, as those of a sum are, it takes the gradient for a constant too, and a
+    second derivative through it is silently left out.
+
+    Raises:
+        Refusal: what it gave is differentiated.
+    """
+
+    @wraps(backward)
+    def guarded(ctx: Any, *bars: Tensor) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            outs = backward(ctx, *bars)
+        if not torch.is_grad_enabled():
+            return outs
+        found = [out for out in outs if out is not None]
+        fixed = iter(_Once.apply(len(found), *found, *ctx.saved_tensors, *bars))  # type: ignore[no-untyped-call]
+        return tuple(None if out is None else next(fixed) for out in outs)
+
+    return guarded
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, count: int, *xs: Tensor) -> tuple[Tensor, ...]:
+        return xs[:count]
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Tensor) -> tuple[None, ...]:
+        raise Refusal("this gradient gives first derivatives only; take second ones by gradient `direct`")
 
 
 def leaves(outs: Sequence[Tensor]) -> list[Tensor]:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from odebench.errors import Divergence, SolveError
-from odebench.types import Advancing, Controller, Field, Mesh, State, Stepper, Tick, Trace
+from odebench.types import (
+    Advancing,
+    Continuous,
+    Controller,
+    Extension,
+    Field,
+    Mesh,
+    State,
+    Step,
+    Stepper,
+    Tick,
+    Trace,
+)
 
 Keep = Callable[[int, State, int | None], None]
 
 # A step this much longer than what is left to a saved time is stretched to land there, instead of leaving a sliver.
 _STRETCH = 1.01
+
+# A saved time this near to the end of a step, in units of the step, is its end, up to rounding in the mesh.
+_END = 1e-10
 
 
 class Walk(NamedTuple):
@@ -37,7 +52,7 @@ def timed(f: Callable[[Tensor, Tensor], Tensor], like: Tensor, dtype: torch.dtyp
 
     def field(t: float | Tensor, y: Tensor) -> Tensor:
         if isinstance(t, Tensor):
-            return f(t, y)
+            return f(t.to(device, dtype), y)
         return f(torch.scalar_tensor(t, dtype=dtype, device=device), y)
 
     return field
@@ -52,7 +67,8 @@ def walk(
     keep: Keep | None = None,
     trace: Trace | None = None,
 ) -> Walk:
-    """Step through `ts`, landing on each. `keep` sees (index, state, number of steps if known) before every step.
+    """Step through `ts`, landing on each or, with dense output, on the last. `keep` sees (index, state, number of steps
+    if known) before every step.
 
     Raises:
         Divergence: the error estimate stays not finite however small the step.
@@ -64,20 +80,55 @@ def walk(
     if mesh is None:
         found = _search(f, stepper, control, ts, state, keep, trace)
     else:
-        found = _follow(f, stepper, mesh, state, keep, trace)
+        found = _follow(f, stepper, mesh, ts, state, keep, trace)
     if trace is not None:
         trace.went(found.mesh, found.rejected)
     return found
 
 
-def _follow(f: Field, stepper: Stepper, mesh: Mesh, state: State, keep: Keep | None, trace: Trace | None) -> Walk:
+def places(ts: tuple[float, ...], first: int, tick: Tick) -> tuple[tuple[float, ...], bool]:
+    """Where inside the step the saved times lie that it gives, ts[first] and those after it, and whether its end is the
+    last of them. A place is in units of the step, 0 its start.
+    """
+    t, dt, lands = tick
+    found = [(saved - t) / dt for saved in ts[first : first + lands]] if lands else []
+    ends = bool(found) and found[-1] > 1 - _END
+    return tuple(found[:-1] if ends else found), ends
+
+
+def look(f: Field, stepper: Stepper, tick: Tick, state: State, inside: tuple[float, ...]) -> tuple[State, list[Tensor]]:
+    """(the state after a step that nobody judges, the solution at those places inside it)."""
+    step, extension = _open(f, stepper, tick, state)
+    return step.state, extension(inside)
+
+
+def _open(f: Field, stepper: Stepper, tick: Tick, state: State) -> tuple[Step, Extension]:
+    assert isinstance(stepper, Continuous), "the controller refuses schemes whose steps cannot be looked into"
+    return stepper.extend(f, tick.t, tick.dt, state)
+
+
+def _follow(
+    f: Field,
+    stepper: Stepper,
+    mesh: Mesh,
+    ts: tuple[float, ...],
+    state: State,
+    keep: Keep | None,
+    trace: Trace | None,
+) -> Walk:
     advance = advance_of(stepper)
     ys, total = [state[0]], len(mesh)
-    for index, (t, dt, lands) in enumerate(mesh):
+    for index, tick in enumerate(mesh):
+        t, dt, lands = tick
         if keep is not None:
             keep(index, state, total)
-        state = advance(f, t, dt, state)
-        if lands:
+        inside, ends = places(ts, len(ys), tick) if lands else ((), False)
+        if inside:
+            state, seen = look(f, stepper, tick, state, inside)
+            ys += seen
+        else:
+            state = advance(f, t, dt, state)
+        if ends:
             ys.append(state[0])
         if trace is not None:
             trace.saw(t + dt, state[0])
@@ -99,32 +150,51 @@ def _search(
     ys, rejected = [state[0]], 0
     mesh: list[Tick] = []
     t, smallest = ts[0], 1e-28 * abs(ts[-1] - ts[0])
-    limit = getattr(control, "max_steps", None)
-    for _, target in pairwise(ts):
-        while t != target:
-            if limit is not None and len(mesh) + rejected >= limit:
-                raise SolveError(f"{limit} steps were tried and t = {t:.6g} reached; raise max_steps or the tolerance")
-            lands = abs(dt) * _STRETCH >= abs(target - t)
-            h = target - t if lands else dt
-            step = stepper.step(f, t, h, state)
-            accept, following, memory = control.judge(h, state, step, order, memory)
-            if not accept:
-                rejected += 1
-                dt = following
-                # Time tells steps apart down to 1e-14 of itself; a stiff start may need far less of a long span.
-                if abs(dt) < max(smallest, 1e-14 * abs(t)):
-                    raise _stuck(t, step)
-                continue
-            if keep is not None:
-                keep(len(mesh), state, None)
-            mesh.append(Tick(t, h, lands))
-            t, state = (target if lands else t + h), step.state
-            # A step that was cut short to land says little about the next one.
-            dt = max(dt, following, key=abs) if abs(h) < abs(dt) else following
-            if trace is not None:
-                trace.saw(t, state[0])
-        ys.append(state[0])
+    limit, longest = getattr(control, "max_steps", None), getattr(control, "longest", inf)
+    dense = getattr(control, "dense", False)
+    while len(ys) < len(ts):
+        if limit is not None and len(mesh) + rejected >= limit:
+            raise SolveError(f"{limit} steps were tried and t = {t:.6g} reached; raise max_steps or the tolerance")
+        target = ts[-1] if dense else ts[len(ys)]
+        ends = min(abs(dt) * _STRETCH, longest) >= abs(target - t)
+        h = target - t if ends else dt
+        tick = Tick(t, h, _reached(ts, len(ys), t, h, ends) if dense else ends)
+        inside, _ = places(ts, len(ys), tick)
+        step, extension = _open(f, stepper, tick, state) if inside else (stepper.step(f, t, h, state), None)
+        accept, following, memory = control.judge(h, state, step, order, memory)
+        if not accept:
+            rejected += 1
+            dt = following
+            # Time tells steps apart down to 1e-14 of itself; a stiff start may need far less of a long span.
+            if abs(dt) < max(smallest, 1e-14 * abs(t)):
+                raise _stuck(t, step)
+            continue
+        if keep is not None:
+            keep(len(mesh), state, None)
+        mesh.append(tick)
+        t, state = (target if ends else t + h), step.state
+        if extension is not None:
+            ys += extension(inside)
+        if ends:
+            ys.append(state[0])
+        # A step that was cut short to land says little about the next one.
+        dt = max(dt, following, key=abs) if abs(h) < abs(dt) else following
+        if trace is not None:
+            trace.saw(t, state[0])
     return Walk(ys, state, tuple(mesh), rejected)
+
+
+def _reached(ts: tuple[float, ...], first: int, t: float, dt: float, ends: bool) -> int:
+    """How many saved times, from `first` on, a step gives under dense output; all that are left if it is the last.
+
+    One at its end goes to the next step, which has it at its start; there the interpolant is just as good.
+    """
+    if ends:
+        return len(ts) - first
+    index = first
+    while (ts[index] - t) / dt <= 1 - _END:
+        index += 1
+    return index - first
 
 
 def _stuck(t: float, step: object) -> SolveError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     # A problem's right-hand side is called f(t, y), t a 0-dim tensor. Inside a scheme `f` is that function behind an
     # adapter which also takes a Python float for t, so that schemes do their time arithmetic in float64.
     Field = Callable[[Any, Tensor], Tensor]
+    Extension = Callable[[Sequence[float]], list[Tensor]]  # places θ in a step, 0 its start and 1 its end -> y there
 else:  # names to import; what they stand for is the type checker's business
     State = Params = tuple
-    Field = Callable
+    Field = Extension = Callable
 
 
 class Step(NamedTuple):
@@ -30,7 +31,8 @@ class Tick(NamedTuple):
 
     t: float
     dt: float
-    lands: bool  # this step ends on a saved time
+    # How many saved times the step gives: one at its end, or none; with dense output any number, inside it. True is 1.
+    lands: int
 
 
 Mesh = tuple[Tick, ...]
@@ -61,6 +63,14 @@ class Advancing(Stepper, Protocol):
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """`step(f, t, dt, state).state`, cheaper."""
+
+
+@runtime_checkable
+class Continuous(Stepper, Protocol):
+    """Can give the solution anywhere inside a step."""
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """(`step(f, t, dt, state)`, what interpolates in it; evaluations that only this needs are made when called)."""
 
 
 @runtime_checkable
@@ -130,8 +140,10 @@ class Recall(Protocol):
 
     needs: type
 
-    def keep(self, memo: dict[int, State], index: int, state: State, total: int | None) -> None:
-        """See the state before step `index`; `total` is the number of steps if known already."""
+    def keeper(self, memo: dict[int, State]) -> Callable[[int, State, int | None], None]:
+        """What sees (index, the state before that step, the number of steps if known) all along one walk, in order, and
+        keeps in `memo` what it wants.
+        """
 
     def rewind(self, memo: dict[int, State], f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """States before each step, newest first. May be called again after it was exhausted."""

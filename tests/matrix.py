@@ -61,6 +61,13 @@ def mlp(batch: int = 2, span: tuple[float, float] = (0.0, 10.0), saves: int = 1)
     return bind(spec, batch=batch, seed=0, dtype="float64", device="cpu")
 
 
+def lotka(saves: int = 1, batch: int = 1, span: tuple[float, float] = (0.0, 3.0)) -> Bound:
+    """Of few parameters: four, and two components of the state."""
+    return bind(
+        Spec.of("lotka_volterra", {"span": span, "saves": saves}), batch=batch, seed=0, dtype="float64", device="cpu"
+    )
+
+
 def posed(solver: Spec, saves: int = 1) -> Bound:
     """The neural field, or for a scheme that is choosy a problem of the structure it asks for."""
     if not isinstance(registry.solvers.build(solver), Selective):

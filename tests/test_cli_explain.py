@@ -65,7 +65,7 @@ def test_stages_and_fsal_come_from_the_tableau() -> None:
 
 def test_a_solver_tells_which_gradients_it_takes_and_why_not_the_others() -> None:
     told = facts("rk4")
-    assert told["gradients"] == "direct, adjoint, aca, recursive, symplectic"
+    assert told["gradients"] == "direct, adjoint, interpolated, aca, recursive, symplectic, forward"
     assert "cannot be undone" in told["not reversible"]
     assert "estimates no error" in told["not adaptive"]
 

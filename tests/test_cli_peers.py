@@ -72,7 +72,7 @@ def test_a_page_of_a_peer_tells_what_its_gradients_are_in_the_library() -> None:
     assert told["stepping"] == "fixed"
     assert told["direct"] == "odeint, backpropagated through"
     assert told["adjoint"].startswith("odeint_adjoint")
-    assert told["no gradient"] == "aca, recursive, reversible, symplectic"
+    assert told["no gradient"] == "interpolated, aca, recursive, reversible, symplectic, forward"
     assert told["install"] == "pip install 'odebench[torchdiffeq]'"
     assert "interpolate" in call("explain", "torchdiffeq.rk4")
     assert facts("torchdiffeqpack.rk4")["not reversible"]

@@ -6,10 +6,11 @@ import itertools
 
 import pytest
 import torch
-from matrix import ADAPTIVE, EXACT, FIXED, SOLVERS, exact, mlp, posed, refusal, relative, solve
+from matrix import ADAPTIVE, EXACT, FIXED, SOLVERS, exact, lotka, mlp, posed, refusal, relative, solve
 
 from odebench import registry
 from odebench.controllers import Adaptive, Fixed, Replay
+from odebench.errors import Refusal
 from odebench.gradients import Backsolve, Direct, Invert, Recompute, StoreAll, Sweep
 from odebench.integrate import timed, walk
 from odebench.problems import bind
@@ -132,14 +133,55 @@ def test_parameters_changed_in_place_before_the_backward_pass_are_noticed() -> N
         ys.sum().backward()
 
 
-def test_second_derivatives_through_a_sweep_are_refused_by_name() -> None:
-    bound = mlp()
-    ys = Sweep(StoreAll()).solve(
-        timed(bound.f, bound.y0), bound.params, bound.y0, bound.ts, registry.solvers.build(Spec("rk4")), Fixed(steps=5)
-    )
-    (first,) = torch.autograd.grad(ys.square().sum(), bound.y0, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+ONCE = ["aca", "recursive", "reversible", "symplectic", "adjoint", "interpolated", "forward"]
+
+
+@pytest.mark.parametrize("gradient", ONCE)
+@pytest.mark.parametrize("power", [1, 2], ids=["a constant cotangent", "one that varies"])
+def test_second_derivatives_that_are_not_computed_are_refused_by_a_sentence(gradient: str, power: int) -> None:
+    bound, stepper = lotka(), registry.solvers.build(Spec("alf" if gradient == "reversible" else "rk4"))
+    how = registry.gradients.build(Spec(gradient))
+    ys = how.solve(timed(bound.f, bound.y0), bound.params, bound.y0, bound.ts, stepper, Fixed(steps=20))
+    first = torch.autograd.grad((ys**power).sum(), (bound.y0, *bound.params), create_graph=True)
+    for again in (first[0], first[1]):
+        with pytest.raises(Refusal, match="first derivatives only; take second ones by gradient `direct`"):
+            torch.autograd.grad(again.sum() + bound.y0.sum(), bound.y0, retain_graph=True)
+
+
+@pytest.mark.parametrize("control", [Fixed(steps=6), Adaptive(1e-2, 1e-3, first_step=0.2)], ids=["fixed", "adaptive"])
+@pytest.mark.parametrize("gradient", [Direct(), Direct(control=True)], ids=repr)
+def test_second_derivatives_of_backpropagation_equal_differences_of_the_first(gradient: Direct, control: Fixed) -> None:
+    bound, stepper = lotka(), registry.solvers.build(Spec("dopri5"))
+
+    def slope(y0: torch.Tensor) -> torch.Tensor:
+        how = gradient.solve(timed(bound.f, y0), bound.params, y0, bound.ts, stepper, control)
+        return torch.autograd.grad(how[-1].square().sum(), y0, create_graph=True)[0].sum()
+
+    if isinstance(control, Adaptive) and not gradient.control:
+        # Its steps count as constants: differences would move them.
+        found = solve(bound, stepper, gradient, control)
+        control = Replay(found.log.mesh)
+    (second,) = torch.autograd.grad(slope(bound.y0), bound.y0)
+    for j in range(2):
+        ends = []
+        for sign in (1, -1):
+            moved = bound.y0.detach().clone()
+            moved[0, j] += sign * 1e-6
+            ends.append(slope(moved.requires_grad_()).item())
+        assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(second[0, j].item(), rel=1e-4)
+
+
+def test_a_gradient_with_a_graph_that_nobody_differentiates_is_just_the_gradient() -> None:
+    bound, stepper = lotka(), registry.solvers.build(Spec("rk4"))
+    for gradient in ONCE:
+        if gradient == "reversible":
+            continue
+        how = registry.gradients.build(Spec(gradient))
+        ys = how.solve(timed(bound.f, bound.y0), bound.params, bound.y0, bound.ts, stepper, Fixed(steps=20))
+        leaves = (bound.y0, *bound.params)
+        kept = torch.autograd.grad(ys.square().sum(), leaves, create_graph=True)
+        plain = torch.autograd.grad(ys.square().sum(), leaves)
+        assert all(torch.equal(a, b) for a, b in zip(kept, plain, strict=True)), gradient
 
 
 @pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("midpoint", 2), ("heun", 2), ("bosh3", 3), ("alf", 2)])

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from odebench.cli import complete, gate
+from odebench.cli import complete, gate, own
 from odebench.cli.exits import Commands
 from odebench.cli.options import (
     AsJson,
@@ -32,7 +32,7 @@ from odebench.report.screen import Format, Screen
 EXIT_CODES = """\b
 exit codes:
   0    all well
-  1    a regression was found
+  1    a regression was found, or a solver failed check
   2    wrong usage, or an invalid suite or results file; nothing was run
   3    the run ended, and some cells are not ok (refused ones do not count)
   4    a gated metric cannot be told; only with --strict
@@ -254,6 +254,8 @@ def show(
 app.command(short_help="Verdicts on two results; the gate of a CI.")(gate.compare)
 app.command(short_help="False alarms and power of the gate here.")(gate.selftest)
 app.add_typer(gate.baseline, name="baseline", short_help="Keep the baseline of a gate.")
+app.command(short_help="What a solver claims, put to the test.")(own.check)
+app.add_typer(own.init, name="init", short_help="A commented starter.")
 
 
 @app.command(short_help="The JSON schema of suite files.")

@@ -22,14 +22,30 @@ from odebench.types import Stepper
 LAWS = {
     "direct": ("the graph of all steps: grows with N * s", "none", "yes, to rounding"),
     "adjoint": ("one evaluation's graph and one augmented state", "those of the solve back", "no: discretised anew"),
+    "interpolated": (
+        "one evaluation's graph, one augmented state, and N states; two steps' slopes while going back",
+        "those of the solve back; and in each step looked into its stages anew where the scheme has an interpolant of "
+        "its own, else one where its states hold no slopes",
+        "no: discretised anew",
+    ),
     "aca": ("one step's graph, and N states", "s * N", "yes, to rounding"),
-    "recursive": ("one step's graph, and `checkpoints` states", "more with fewer checkpoints", "yes, to rounding"),
+    "recursive": (
+        "one step's graph, and `checkpoints` states",
+        "s * N, and s for each step retaken: with c checkpoints no step more than r times, r the least with "
+        "binomial(c + r, c) >= N",
+        "yes, to rounding",
+    ),
     "reversible": (
         "one step's graph",
         "about N with alf and reversible_heun, 2 * s * N with coupled",
         "yes, as far as rounding lets the steps be undone",
     ),
     "symplectic": ("one evaluation's graph, and N states", "(2 * s - 1) * N", "yes, to rounding"),
+    "forward": (
+        "one evaluation's graph and d + 1 states, and as many at each saved time, for d derivatives",
+        "none; each one of the forward pass carries d + 1 products with its Jacobian",
+        "yes, to rounding",
+    ),
 }
 
 

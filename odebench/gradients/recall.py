@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from math import comb, floor, sqrt
+from math import comb, floor, inf, sqrt
 from typing import TYPE_CHECKING, ClassVar
 
 from odebench.types import Mesh, Reversible, Stepper
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from odebench.types import Field, State
 
     Memo = dict[int, State]
+    Keep = Callable[[int, State, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,13 @@ class StoreAll:
 
     needs: ClassVar[type] = Stepper
 
-    def keep(self, memo: Memo, index: int, state: State, total: int | None) -> None:
-        """Keep it."""
-        memo[index] = state
+    def keeper(self, memo: Memo) -> Keep:
+        """Keeps it."""
+
+        def keep(index: int, state: State, total: int | None) -> None:
+            memo[index] = state
+
+        return keep
 
     def rewind(self, memo: Memo, f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """The kept states, newest first."""
@@ -36,19 +41,30 @@ class Recompute:
     """Keep `checkpoints` states, the start among them, and recompute the others by the binomial schedule.
 
     Without a number, as many as keep the recomputation to at most two extra passes: about sqrt(2N). Where the number of
-    steps is known beforehand the checkpoints are placed during the forward pass; otherwise (adaptive steps) only the
-    start is kept then, and the backward pass begins with one more forward pass.
+    steps is known beforehand the forward pass places the checkpoints of the optimal schedule; otherwise (adaptive
+    steps) it thins them out as it goes, see `Thinning`. The way back over what lies between two checkpoints is optimal
+    for those that are free by then.
 
-    Source: A. Griewank, A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000).
+    Source: A. Griewank, A. Walther, Algorithm 799: revolve, ACM TOMS 26 (2000); Q. Wang, P. Moin, G. Iaccarino, Minimal
+    repetition dynamic checkpointing algorithm for unsteady adjoint calculation, SIAM J. Sci. Comput. 31 (2009).
     """
 
     checkpoints: int | None = None
     needs: ClassVar[type] = Stepper
 
-    def keep(self, memo: Memo, index: int, state: State, total: int | None) -> None:
-        """Keep the start, and the first descent of the schedule if it is known."""
-        if index == 0 or (total is not None and index in descent(total, self.count(total))):
-            memo[index] = state
+    def keeper(self, memo: Memo) -> Keep:
+        """Keeps the start, and the first descent of the schedule if it is known, or what `Thinning` leaves."""
+        thinning = Thinning()
+
+        def keep(index: int, state: State, total: int | None) -> None:
+            if index == 0 or (total is not None and index in descent(total, self.count(total))):
+                memo[index] = state
+            elif total is None:
+                memo[index] = state
+                for place in thinning.add(index, self.count(index + 1)):
+                    del memo[place]
+
+        return keep
 
     def rewind(self, memo: Memo, f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """Newest first. Never holds more than `checkpoints` states: what the forward pass placed is let go once used,
@@ -63,14 +79,12 @@ class Recompute:
                 state = advance(f, t, dt, state)
             return state
 
-        held = [(0, memo[0])]
+        held = [(0, memo[0]), *((at, memo.pop(at)) for at in sorted(memo) if at)]
         while end > 0:
             at, state = held[-1]
             while end - at > 1 and len(held) < count:
                 after = at + split(end - at, count - len(held) + 1)
-                kept = memo.pop(after, None)
-                state = forward(state, at, after) if kept is None else kept
-                at = after
+                at, state = after, forward(state, at, after)
                 held.append((at, state))
             end -= 1
             yield forward(state, at, end)
@@ -95,10 +109,14 @@ class Invert:
     reset: int | None = None
     needs: ClassVar[type] = Reversible
 
-    def keep(self, memo: Memo, index: int, state: State, total: int | None) -> None:
-        """Nothing, or the states to start afresh from."""
-        if self.reset is not None and index and index % self.reset == 0:
-            memo[index] = state
+    def keeper(self, memo: Memo) -> Keep:
+        """Keeps nothing, or the states to start afresh from."""
+
+        def keep(index: int, state: State, total: int | None) -> None:
+            if self.reset is not None and index and index % self.reset == 0:
+                memo[index] = state
+
+        return keep
 
     def rewind(self, memo: Memo, f: Field, stepper: Stepper, mesh: Mesh, last: State) -> Iterator[State]:
         """By `unstep`, from the last state."""
@@ -107,6 +125,38 @@ class Invert:
             t, dt, _ = mesh[index]
             last = stepper.unstep(f, t, dt, memo.get(index + 1, last))
             yield last
+
+
+@dataclass
+class Thinning:
+    """Which places to keep of those that come one by one, when nobody knows how many there will be.
+
+    A new place has level 0, and pushes out one that has a higher level after it; where there is none the newest place
+    is moved on to the new one, a level higher. So the levels fall from the start on, and at every moment c places are
+    spread so that the way back over n steps takes none of them more than r times, r the least with C(c + r, c) ≥ n.
+
+    Source: Q. Wang, P. Moin, G. Iaccarino, SIAM J. Sci. Comput. 31 (2009), algorithm 1.
+    """
+
+    levels: dict[int, float] = field(default_factory=lambda: {0: inf})  # in the order of the places
+
+    def add(self, place: int, most: int) -> list[int]:
+        """The places let go, that one itself perhaps, so that no more than `most` are kept."""
+        if most < 2:
+            return [place]
+        if len(self.levels) < most:
+            self.levels[place] = 0
+            return []
+        newest = next(reversed(self.levels))
+        higher, dispensable = -inf, newest
+        for each in reversed(self.levels):
+            if self.levels[each] < higher:
+                dispensable = each
+                break
+            higher = max(higher, self.levels[each])
+        level = self.levels.pop(dispensable)
+        self.levels[place] = level + 1 if dispensable == newest else 0
+        return [dispensable]
 
 
 def reach(checkpoints: int, repeats: int) -> int:

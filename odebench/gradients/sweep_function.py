@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from odebench.autodiff import add_into, vjp, zeros
+from odebench.autodiff import add_into, once, vjp, zeros
 from odebench.gradients.recall import Invert
-from odebench.integrate import advance_of, walk
+from odebench.integrate import advance_of, look, places, walk
 from odebench.types import Controller, Field, Params, Staged, State, Stepper, Tick, Trace, Unpulling
 
 if TYPE_CHECKING:
     from odebench.gradients.sweep import Sweep
 
-Back = Callable[[Tick, State, State], tuple[State, State, Params]]
+# (tick, state after the step, its cotangent, places inside the step that are given, their cotangents)
+Back = Callable[[Tick, State, State, tuple[float, ...], Tensor], tuple[State, State, Params]]
 
 
 def solve(
@@ -54,9 +55,7 @@ class _Sweep(torch.autograd.Function):
         memo: dict[int, State] = {}
         how = _resetting(how, stepper)
         start = stepper.init(f, ts[0], y0)
-        seen = walk(
-            f, stepper, control, ts, start, lambda index, s, total: how.recall.keep(memo, index, s, total), trace
-        )
+        seen = walk(f, stepper, control, ts, start, how.recall.keeper(memo), trace)
         # Saving the inputs makes autograd complain if they were changed in place before the backward pass.
         ctx.save_for_backward(y0, *params)
         ctx.given, ctx.memo, ctx.mesh = (how, f, stepper, ts, trace), memo, seen.mesh
@@ -65,7 +64,7 @@ class _Sweep(torch.autograd.Function):
         return torch.stack(seen.ys)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once
     def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
         (how, f, stepper, ts, trace), (y0, *params) = ctx.given, ctx.saved_tensors
         params = tuple(params)
@@ -75,10 +74,13 @@ class _Sweep(torch.autograd.Function):
         bar = tuple(map(torch.zeros_like, state))
         params_bar, arriving = zeros(params), len(ts) - 1
         for tick in reversed(ctx.mesh):
+            inside: tuple[float, ...] = ()
             if tick.lands:
-                bar = (bar[0] + ys_bar[arriving], *bar[1:])
-                arriving -= 1
-            state, bar, share = back(tick, state, bar)
+                inside, ends = places(ts, arriving - tick.lands + 1, tick)
+                if ends:
+                    bar = (bar[0] + ys_bar[arriving], *bar[1:])
+                arriving -= tick.lands
+            state, bar, share = back(tick, state, bar, inside, ys_bar[arriving + 1 : arriving + 1 + len(inside)])
             add_into(params_bar, share)
             if trace is not None:
                 trace.recalled(tick.t, state[0])
@@ -102,9 +104,14 @@ def _undoing(f: Field, stepper: Stepper, params: Params, ctx: Any) -> Back:
     assert isinstance(stepper, Unpulling)
     remaining = count(len(ctx.mesh), -1)
 
-    def back(tick: Tick, state: State, bar: State) -> tuple[State, State, Params]:
-        state = ctx.memo.get(next(remaining), state)
-        return stepper.unpull(f, tick.t, tick.dt, state, bar, params)
+    def back(
+        tick: Tick, state: State, bar: State, inside: tuple[float, ...], ys_bar: Tensor
+    ) -> tuple[State, State, Params]:
+        state, (t, dt, _) = ctx.memo.get(next(remaining), state), tick
+        if inside:
+            before = stepper.unstep(f, t, dt, state)
+            return before, *_pulled(f, stepper, tick, before, bar, inside, ys_bar, params)
+        return stepper.unpull(f, t, dt, state, bar, params)
 
     return back
 
@@ -113,11 +120,34 @@ def _recalling(how: Sweep, f: Field, stepper: Stepper, params: Params, ctx: Any)
     """Recall the state before the step, then pull the cotangent through the step."""
     states, advance = how.recall.rewind(ctx.memo, f, stepper, ctx.mesh, ctx.last), advance_of(stepper)
 
-    def back(tick: Tick, state: State, bar: State) -> tuple[State, State, Params]:
+    def back(
+        tick: Tick, state: State, bar: State, inside: tuple[float, ...], ys_bar: Tensor
+    ) -> tuple[State, State, Params]:
         before, (t, dt, _) = next(states), tick
+        if inside:
+            return before, *_pulled(f, stepper, tick, before, bar, inside, ys_bar, params)
         if how.by_stage:
             assert isinstance(stepper, Staged)
             return before, *stepper.pull(f, t, dt, before, bar, params)
         return before, *vjp(lambda *s: advance(f, t, dt, s), before, bar, params)
 
     return back
+
+
+def _pulled(
+    f: Field,
+    stepper: Stepper,
+    tick: Tick,
+    before: State,
+    bar: State,
+    inside: tuple[float, ...],
+    ys_bar: Tensor,
+    params: Params,
+) -> tuple[State, Params]:
+    """The transpose of a step that is looked into, taped whole: what lies inside it hangs on all of its stages."""
+
+    def stepped(*state: Tensor) -> State:
+        after, ys = look(f, stepper, tick, state, inside)
+        return (*after, *ys)
+
+    return vjp(stepped, before, (*bar, *ys_bar), params)

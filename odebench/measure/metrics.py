@@ -47,8 +47,8 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "vjp_backward": (CALLS, "Cotangents passed through an evaluation of f in the backward pass; a JVP counts as one."),
     "work": (
         CALLS,
-        "nfe_forward + nfe_backward + 2 * vjp_backward: what solve and gradient cost together, where passing a cotangent "
-        "is taken for two evaluations. The Jacobians of implicit schemes come on top: see vjp_forward.",
+        "nfe_forward + nfe_backward + 2 * vjp_backward: what solve and gradient cost together, where passing a "
+        "cotangent is taken for two evaluations. The Jacobians of implicit schemes come on top: see vjp_forward.",
     ),
     "forward_seconds": (SECONDS, "The forward pass with whatever the gradient keeps; median over the repeats."),
     "backward_seconds": (SECONDS, "The backward pass; median over the repeats."),

@@ -57,6 +57,7 @@ GRADIENTS: dict[str, str] = {
     "recursive": "RecursiveCheckpointAdjoint, its number of checkpoints always given",
     "adjoint": "BacksolveAdjoint, over the same mesh backwards where the mesh is fixed",
 }
+GRADIENT_OPTIONS = {"recursive": ("checkpoints",)}
 
 NOTE = (
     "The whole solve is compiled by jax.jit; first_call_seconds holds the compilation. Time and gradient come from one "
@@ -102,10 +103,7 @@ def _refused_gradient(gradient: Spec) -> str | None:
             "symplectic": "has no stage-wise transpose",
         }.get(gradient.name, "does not know it")
         return f"diffrax {why}; it offers {', '.join(GRADIENTS)}"
-    options = dict(gradient.options)
-    checkpoints = options.pop("checkpoints", None) if gradient.name == "recursive" else None
-    if options:
-        return f"diffrax's {gradient.name} takes no option {', '.join(options)}"
+    checkpoints = dict(gradient.options).get("checkpoints")
     if checkpoints is not None and (isinstance(checkpoints, bool) or not isinstance(checkpoints, int)):
         return f"checkpoints must be a whole number, got {checkpoints!r}"
     if checkpoints is not None and checkpoints < 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from odebench.controllers import Adaptive
 from odebench.peers.method import Method
 from odebench.spec import Spec
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from odebench.problems import Bound
+
+# Of `adaptive`. Some libraries have one or the other in a form of their own, which would be another measurement.
+_NATIVE = ("norm", "min_step", "max_step", "dense")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,14 @@ class Peer:
         if gradient.name not in module.GRADIENTS:
             known = ", ".join(module.GRADIENTS)
             return f"{module.LIBRARY} has no gradient that is {gradient.name}; it offers {known}"
+        taken = getattr(module, "GRADIENT_OPTIONS", {}).get(gradient.name, ())
+        foreign = [name for name, _ in gradient.options if name not in taken]
+        if foreign:
+            return f"{module.LIBRARY}'s {gradient.name} takes no option {', '.join(foreign)}"
+        beyond = [name for name, value in stepping.options if name in _NATIVE and value != getattr(Adaptive, name)]
+        if beyond:
+            taken = ", ".join(beyond)
+            return f"{module.LIBRARY} is not driven by {taken}, which odebench's own solvers take; leave it out"
         said: str | None = module.refusal(
             self.method, gradient, stepping, saves=saves, dtype=dtype, device=device, **dict(self.options)
         )

@@ -11,7 +11,7 @@ from odebench.types import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from odebench.types import Field, Params, State
+    from odebench.types import Extension, Field, Params, State
 
 
 @solver(
@@ -62,6 +62,13 @@ class ALF:
         u = f(t + 0.5 * dt, half)
         v1 = v.lerp(u, 2 * self.eta)
         return Step((half.add(v1, alpha=0.5 * dt), v1), (u - v).mul_(dt))
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """The same, and Hermite's cubic."""
+        from odebench.solvers.hermite import cubic
+
+        step = self.step(f, t, dt, state)
+        return step, cubic(dt, state[0], state[1], step.state[0], step.state[1])
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """The same without the estimate."""

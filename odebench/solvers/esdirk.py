@@ -14,7 +14,7 @@ from odebench.types import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from odebench.types import Field, State
+    from odebench.types import Extension, Field, State
 
 Linear = Literal["auto", "dense", "krylov"]
 _LINEAR: tuple[Linear, ...] = ("auto", "dense", "krylov")
@@ -90,6 +90,13 @@ class DiagonallyImplicit:
             y = state[0].detach()
             return Step(state, torch.full_like(y, torch.finfo(y.dtype).max if unsolved.finite else torch.nan))
         return Step(after, weighted(dt, self.tableau.error_weights, ks))
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """The same, and Hermite's cubic."""
+        from odebench.solvers.hermite import cubic
+
+        step = self.step(f, t, dt, state)
+        return step, cubic(dt, state[0], state[1], step.state[0], step.state[1])
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """The same without the estimate.

@@ -11,7 +11,7 @@ from odebench.types import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from odebench.types import Field, Params, State
+    from odebench.types import Extension, Field, Params, State
 
 
 @solver(
@@ -49,6 +49,13 @@ class ReversibleHeun:
         """A leapfrog of z about y, and a trapezoidal step of y."""
         after = self.advance(f, t, dt, state)
         return Step(after, (after[2] - state[2]).mul_(0.5 * dt))
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """The same, and Hermite's cubic."""
+        from odebench.solvers.hermite import cubic
+
+        step = self.step(f, t, dt, state)
+        return step, cubic(dt, state[0], state[2], step.state[0], step.state[2])
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """The same without the estimate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from odebench.types import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from odebench.types import Field, Params, State
+    from odebench.types import Extension, Field, Params, State
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,20 @@ class RungeKutta:
 
     def step(self, f: Field, t: float, dt: float, state: State) -> Step:
         """One step; the error is dt·Σ(b − b_low)k."""
-        tableau = self.tableau
-        y1, ks = self.stages(f, t, dt, state, len(tableau.b))
-        error = weighted(dt, tableau.error_weights, ks) if tableau.b_low is not None else None
-        return Step((y1, ks[-1]) if tableau.fsal else (y1,), error)
+        return self._judged(dt, *self.stages(f, t, dt, state, len(self.tableau.b)))
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """The same, and the tableau's continuous extension."""
+        y, dense = state[0], self.tableau.interpolant
+        y1, ks = self.stages(f, t, dt, state, len(self.tableau.b))
+
+        def inside(places: Sequence[float]) -> list[Tensor]:
+            more = [*ks]
+            for c, row in zip(dense.c, dense.rows, strict=True):
+                more.append(f(t + c * dt, combine(y, dt, row, more)))
+            return [combine(y, dt, dense.weights(place), more) for place in places]
+
+        return self._judged(dt, y1, ks), inside
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """One step without its error estimate, nor the stages that only serve it."""
@@ -94,6 +105,11 @@ class RungeKutta:
             add_into(params_bar, share)
             total = total + xis[i]
         return (total,), params_bar
+
+    def _judged(self, dt: float, y1: Tensor, ks: list[Tensor]) -> Step:
+        tableau = self.tableau
+        error = weighted(dt, tableau.error_weights, ks) if tableau.b_low is not None else None
+        return Step((y1, ks[-1]) if tableau.fsal else (y1,), error)
 
     @cached_property
     def _needed(self) -> int:

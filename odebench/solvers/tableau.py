@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import isclose
+from math import comb, isclose
+from operator import mul
 
 # Of a shipped method an exact fraction: as published, or to 30 digits where it is irrational. Floats serve as well.
 Number = Fraction | float
@@ -46,19 +47,21 @@ class Dense:
         return tuple(_abscissa(row) for row in self.extra)
 
     @cached_property
-    def polynomials(self) -> tuple[tuple[int, tuple[float, ...]], ...]:
-        """(stage, coefficients of θ, θ², …), stages of no weight left out."""
-        return tuple((i, tuple(map(float, row))) for i, row in enumerate(self.b) if any(row))
+    def heights(self) -> tuple[tuple[int, tuple[float, ...]], ...]:
+        """(stage, coefficients of θ^k·(1 − θ)^(n − k), k from 1 to n), stages of no weight left out; n is the degree.
+
+        In powers of θ terms up to 1e6 cancel, and seven digits of what is interpolated with them.
+        """
+        degree = len(self.b[0])
+        return tuple(
+            (i, _bernstein(tuple(Fraction(x) for x in row), degree)) for i, row in enumerate(self.b) if any(row)
+        )
 
     def weights(self, theta: float) -> Row:
         """b_i(θ), nonzero stages only."""
-        found = []
-        for i, row in self.polynomials:
-            value = 0.0
-            for coefficient in reversed(row):
-                value = (value + coefficient) * theta
-            found.append((i, value))
-        return tuple(found)
+        degree = len(self.b[0])
+        terms = [theta**k * (1 - theta) ** (degree - k) for k in range(1, degree + 1)]
+        return tuple((i, sum(map(mul, row, terms))) for i, row in self.heights)
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,15 @@ def hermite(tableau: Tableau) -> Dense:
 def nonzero(weights: Numbers) -> Row:
     """(index, weight) of those that are not 0."""
     return tuple((j, float(w)) for j, w in enumerate(weights) if w)
+
+
+def _bernstein(powers: tuple[Fraction, ...], degree: int) -> tuple[float, ...]:
+    """Coefficients of θ^k·(1 − θ)^(degree − k) from those of θ^k, k from 1 on in both; worked out exactly."""
+    found = []
+    for k in range(1, degree + 1):
+        height = sum((a * Fraction(comb(k, j), comb(degree, j)) for j, a in enumerate(powers[:k], start=1)), Fraction())
+        found.append(float(height * comb(degree, k)))
+    return tuple(found)
 
 
 def _abscissa(row: Numbers) -> float:

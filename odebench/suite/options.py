@@ -105,7 +105,8 @@ def _options(entry: Entry, options: dict[str, Any], trail: Trail, found: list[Fi
             continue
         if value is None and option.default is None:
             continue
-        given[name] = _convert(value, option.type, entry.kind, here, found)
+        # An option that is called as a kind names one of it: the `solver` of a gradient.
+        given[name] = _convert(value, option.type, name if name in registries else entry.kind, here, found)
     for option in entry.options.values():
         if option.required and option.name not in options:
             found.append(Finding(trail, f"{entry.kind} {entry.name} must be given {option.name!r}", key=True))

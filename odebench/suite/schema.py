@@ -106,7 +106,7 @@ def _entry(entry: Entry) -> Schema:
 
 
 def _option(option: Option, kind: str) -> Schema:
-    schema = _type(option.type, kind)
+    schema = _type(option.type, option.name if option.name in registries else kind)
     default = default_of(option)
     if default is None and schema:
         schema = {"anyOf": [schema, {"type": "null"}]}

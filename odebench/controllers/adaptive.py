@@ -1,0 +1,209 @@
+"""Steps chosen by the estimated local error, by I, PI or PID control."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import copysign, inf, isfinite
+from typing import TYPE_CHECKING, Any, Literal
+from warnings import warn
+
+from odebench.types import Continuous, Step, Stepper, Verdict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from odebench.types import Field, State
+
+    Size = Callable[[Tensor], Tensor]
+    Norm = Literal["rms", "max"] | Size
+else:  # what a suite can name
+    Norm = Literal["rms", "max"]
+
+
+def rms(x: Tensor) -> Tensor:
+    """Root of the mean square over all entries, a 0-dim tensor."""
+    import torch
+
+    size: Tensor = torch.linalg.vector_norm(x)
+    return size.div(max(1, x.numel()) ** 0.5)
+
+
+def largest(x: Tensor) -> Tensor:
+    """The largest absolute value, a 0-dim tensor; 0 of nothing."""
+    return x.abs().amax() if x.numel() else x.new_zeros(())
+
+
+_NORMS: dict[str, Size] = {"rms": rms, "max": largest}
+
+# Exponents on the last three scaled errors, newest first, each divided by the error's order. PI is Gustafsson's PI.3.4;
+# PID is H312PID of G. Söderlind, Digital filters in adaptive time-stepping, ACM TOMS 29 (2003).
+_FILTERS: dict[str, tuple[float, float, float]] = {
+    "i": (1.0, 0.0, 0.0),
+    "pi": (0.7, -0.4, 0.0),
+    "pid": (1 / 18, 1 / 9, 1 / 18),
+}
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Steps chosen so that the estimated local error, in units of atol + rtol·max(|y|, |y1|), is at most 1.
+
+    It is measured over the whole batch by `norm`: `rms`, `max`, or in Python a function of a tensor shaped like the
+    state that gives one number. A trial that fails is retaken smaller; the first step follows Hairer's heuristic
+    unless `first_step` is given. `controller`: i, pi, pid. With i the steps are torchdiffeq's, but that a step may
+    shrink after an accepted one too. In Python `rtol` and `atol` may be tensors, one tolerance for each element of y.
+
+    No step is longer than `max_step`, nor shorter than `min_step` but to land. A step of `min_step` is taken
+    whatever its error, as torchdiffeq and diffrax do, with a warning where that is above the tolerance.
+
+    With `dense` only the end is landed on; at the saved times before it the solution is interpolated, so that saves
+    cost no steps. What is interpolated has the order of the scheme's interpolant, and no error control.
+
+    Raises:
+        ValueError: a tolerance is negative or both are zero, or a factor, a norm or a step is out of range.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-6
+    controller: Literal["i", "pi", "pid"] = "i"
+    safety: float = 0.9
+    min_factor: float = 0.2
+    max_factor: float = 10.0
+    first_step: float | None = None
+    max_steps: int = 100_000  # trials, over the whole solve
+    norm: Norm = "rms"
+    min_step: float = 0.0
+    max_step: float | None = None
+    dense: bool = False
+
+    def __post_init__(self) -> None:
+        bounds = _least(self.rtol), _least(self.atol), _least(-self.rtol), _least(-self.atol)
+        if not (min(bounds[:2]) >= 0 and min(bounds[2:]) > -inf and _least(self.rtol + self.atol) > 0):
+            raise ValueError(f"rtol and atol must be non-negative and not both 0; got {self.rtol!r}, {self.atol!r}")
+        if self.controller not in _FILTERS:
+            raise ValueError(f"controller must be one of {', '.join(_FILTERS)}; got {self.controller!r}")
+        if not (0 < self.safety < 1 and 0 < self.min_factor < 1 < self.max_factor):
+            raise ValueError("safety and min_factor must be in (0, 1), max_factor above 1")
+        if self.first_step is not None and not 0 < self.first_step < inf:
+            raise ValueError(f"first_step must be positive; got {self.first_step!r}")
+        if self.max_steps < 1:
+            raise ValueError(f"max_steps must be at least 1; got {self.max_steps!r}")
+        if not callable(self.norm) and self.norm not in _NORMS:
+            raise ValueError(f"norm must be one of {', '.join(_NORMS)}, or in Python a function; got {self.norm!r}")
+        if not 0 <= self.min_step < self.longest:
+            raise ValueError(
+                "min_step must be at least 0 and less than max_step; leave out the one that is not meant; got "
+                f"min_step {self.min_step!r} and max_step {self.max_step!r}"
+            )
+
+    @property
+    def longest(self) -> float:
+        """The longest step allowed, inf if any."""
+        return inf if self.max_step is None else self.max_step
+
+    @property
+    def size(self) -> Size:
+        """The norm, as a function."""
+        return self.norm if callable(self.norm) else _NORMS[self.norm]
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """A scheme without an error estimate cannot be driven, nor looked into if it has no interpolant."""
+        if stepper.error_order is None:
+            return (
+                "it estimates no error, so `adaptive` cannot drive it; use `fixed`, or a scheme with an embedded pair"
+            )
+        if self.dense and not isinstance(stepper, Continuous):
+            return (
+                "it has no interpolant, so `dense` cannot look into its steps; leave `dense` out to land on the saves"
+            )
+        return None
+
+    def mesh(self, ts: tuple[float, ...]) -> None:
+        """Unknown before walking."""
+
+    def first(
+        self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State
+    ) -> tuple[float, tuple[float, float]]:
+        """Hairer, Nørsett & Wanner I, II.4: one or two evaluations, one if the state already holds the slope."""
+        import torch
+
+        span, sign, norm = abs(ts[-1] - ts[0]), 1.0 if ts[-1] > ts[0] else -1.0, self.size
+        memory = (1.0, 1.0)
+        if self.first_step is not None:
+            return sign * min(self._within(self.first_step), span), memory
+        with torch.no_grad():
+            y = state[0].detach()
+            known = getattr(stepper, "slope", None)
+            slope = known(state) if known is not None else None
+            k = (f(ts[0], y) if slope is None else slope).detach()
+            scale = self._scale(y.abs())
+            d0, d1 = float(norm(y / scale)), float(norm(k / scale))
+            h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
+            h0 = min(h0, span)
+            k1 = f(ts[0] + sign * h0, y.add(k, alpha=sign * h0)).detach()
+            d2 = float(norm((k1 - k) / scale)) / h0
+        steepest = max(d1, d2)
+        h1 = max(1e-6, h0 * 1e-3) if steepest <= 1e-15 else (0.01 / steepest) ** (1 / (stepper.error_order or 1))
+        h = min(100 * h0, h1, span)
+        return sign * min(self._within(h if isfinite(h) and h > 0 else 1e-6), span), memory
+
+    def judge(self, dt: float, before: State, step: Step, order: int, memory: tuple[float, float]) -> Verdict:
+        """Accept if the scaled error is at most 1. One device sync. An error that is not finite rejects."""
+        import torch
+
+        with torch.no_grad():
+            size = float(self.error(before, step))
+        shortest = abs(dt) <= self.min_step
+        if not isfinite(size):
+            return Verdict(False, 0.0 if shortest else self._within(dt * self.min_factor), memory)
+        if size > 1 and not shortest:
+            shrink = max(self.min_factor, self.safety * size ** (-1 / order))
+            return Verdict(False, self._within(dt * shrink), memory)
+        if size > 1:
+            warn(
+                f"steps of min_step = {self.min_step:g} were taken although their error is above the tolerance; lower "
+                "min_step, or loosen the tolerance",
+                stacklevel=2,
+            )
+        size = max(size, 1e-10)
+        history = (size, *memory)
+        factor = self.safety
+        for error, exponent in zip(history, self.exponents, strict=True):
+            factor *= error ** (-exponent / order)
+        factor = min(self.max_factor, max(self.min_factor, factor))
+        return Verdict(True, self._within(dt * factor), history[:2])
+
+    def error(self, before: State, step: Step) -> Tensor:
+        """The scaled error of a trial step, in the norm: a 0-dim tensor."""
+        import torch
+
+        assert step.error is not None
+        return self.size(step.error / self._scale(torch.maximum(before[0].abs(), step.state[0].abs())))
+
+    @property
+    def exponents(self) -> tuple[float, float, float]:
+        """What an accepted step's length is multiplied by: safety·Π error^(−exponent/order), newest error first."""
+        return _FILTERS[self.controller]
+
+    def _within(self, dt: float) -> float:
+        """`dt` between the shortest and the longest step."""
+        return copysign(min(max(abs(dt), self.min_step), self.longest), dt)
+
+    def _scale(self, size: Tensor) -> Tensor:
+        """The error allowed, in place. Without atol a component that rests at 0 must not make it 0/0."""
+        import torch
+
+        scale = size.mul_(self.rtol).add_(self.atol)
+        if isinstance(self.atol, (int, float)) and self.atol:
+            return scale
+        return scale.clamp_min_(torch.finfo(scale.dtype).tiny)
+
+
+def _least(tolerance: Any) -> float:
+    """The least entry, of a tensor or of the one number there is; nan if one is."""
+    amin = getattr(tolerance, "amin", None)
+    if amin is None:
+        found: float = tolerance
+        return found
+    return float(amin()) if tolerance.numel() else 1.0

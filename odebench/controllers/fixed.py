@@ -1,0 +1,90 @@
+"""Known steps: equal ones, and the replay of a recorded mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, inf
+from typing import TYPE_CHECKING
+
+from odebench.types import Mesh, Step, Stepper, Tick, Verdict
+
+if TYPE_CHECKING:
+    from odebench.types import Field, State
+
+# Slack in counting the steps of a length: 1.0 / 0.1 is ten steps, not eleven.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Equal steps: `steps` of them over the whole span, or steps of length `dt`, the one before a saved time shorter.
+
+    Raises:
+        ValueError: not exactly one of the two is given, or it is not positive.
+    """
+
+    steps: int | None = None
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.dt is None):
+            raise ValueError("give either steps or dt, one of them")
+        if (self.steps is not None and self.steps < 1) or (self.dt is not None and not 0 < self.dt < inf):
+            raise ValueError(f"steps and dt must be positive; got {self.dt if self.steps is None else self.steps!r}")
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Every scheme takes fixed steps."""
+        return None
+
+    def misfit(self, saves: int) -> str | None:
+        """Why a mesh of so many steps cannot land on `saves` equal intervals, or None."""
+        if self.steps is None or self.steps % saves == 0:
+            return None
+        return f"{self.steps} equal steps do not land on {saves} equal intervals; make steps a multiple of {saves}"
+
+    def mesh(self, ts: tuple[float, ...]) -> Mesh:
+        """All the steps. Nodes are counted, never summed up, so that the mesh back is the mesh there.
+
+        Raises:
+            ValueError: the steps do not divide evenly among the intervals between saved times.
+        """
+        misfit = self.misfit(len(ts) - 1)
+        if misfit:
+            raise ValueError(misfit)
+        ticks = []
+        for start, end in pairwise(ts):
+            if self.steps is not None:
+                count, h = (n := self.steps // (len(ts) - 1)), (end - start) / n
+            else:
+                assert self.dt is not None
+                h = self.dt if end > start else -self.dt
+                count = max(1, ceil((end - start) / h - _ROUNDING))
+            nodes = [*(start + i * h for i in range(count)), end]
+            ticks += [Tick(t, t1 - t, i == count - 1) for i, (t, t1) in enumerate(pairwise(nodes))]
+        return tuple(ticks)
+
+    def first(self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State) -> tuple[float, None]:
+        """Never asked: the mesh is known."""
+        raise AssertionError("a known mesh is walked, not searched")
+
+    def judge(self, dt: float, before: State, step: Step, order: int, memory: None) -> Verdict:
+        """Never asked: the mesh is known."""
+        raise AssertionError("a known mesh is walked, not searched")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The steps of a recorded mesh, so that two methods can be compared on identical steps."""
+
+    ticks: Mesh
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Every scheme takes given steps."""
+        return None
+
+    def mesh(self, ts: tuple[float, ...]) -> Mesh:
+        """The recorded one."""
+        return self.ticks
+
+    first, judge = Fixed.first, Fixed.judge

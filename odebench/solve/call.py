@@ -1,0 +1,174 @@
+"""`odeint`: any pair of solver and gradient, with torchdiffeq's signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench import registry
+from odebench.errors import Divergence, Refusal, UsageError
+from odebench.gradients import Backsolve
+from odebench.integrate import timed
+from odebench.solve.fields import Asked, checked, is_direct, params_of
+from odebench.solve.left_out import refuse_events, warn_of_callbacks
+from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
+from odebench.solve.options import Options
+from odebench.solve.pieces import Pair, Route, solve
+from odebench.solve.states import Laid
+from odebench.solve.stepping import control_of, route_of, tolerances
+from odebench.solve.times import arriving, leaving, read_times
+from odebench.solvers import RungeKutta
+from odebench.spec import Spec
+from odebench.types import Controller, Field, Params
+
+
+def odeint(
+    f: Callable[[Tensor, Any], Any],
+    y0: Any,
+    t: Tensor,
+    *,
+    rtol: Any = 1e-7,
+    atol: Any = 1e-9,
+    method: str | Mapping[str, Any] | Spec | None = "dopri5",
+    gradient: str | Mapping[str, Any] | Spec = "direct",
+    options: Mapping[str, Any] | None = None,
+    params: Sequence[Tensor] | None = None,
+    event_fn: None = None,
+) -> Any:
+    """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
+
+    Args:
+        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y.
+        y0: a floating-point or complex tensor of any shape, or a tuple of them.
+        t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
+        rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
+            each of its tensors where y0 is a tuple.
+        method: a solver as in a suite: "tsit5", {"alf": {"eta": 1.0}}, {"coupled": {"base": "rk4"}}.
+        gradient: likewise: "direct", "adjoint", "aca", {"recursive": {"checkpoints": 8}}, "reversible", "symplectic".
+        options: {"step_size": h} takes fixed steps with any scheme. A scheme without an error estimate takes one step
+            per interval of `t` unless that or grid_constructor(f, y0, t) says otherwise; perturb looks at f from inside
+            each of these steps. Steps chosen by tolerances take first_step, min_step, max_step, max_num_steps, safety,
+            ifactor, dfactor, norm, and what the stepping `adaptive` of a suite takes. grid_points (or step_t) are
+            landed on; at jump_t the solve starts afresh, and looks at f from either side.
+        params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
+            depends on nothing else that needs a gradient.
+        event_fn: not taken.
+
+    Returns:
+        A tensor (len(t), *y0.shape), or a tuple of such. Differentiable in y0, `params` and `t`. With respect to `t`
+        the gradient of an explicit Runge–Kutta scheme at fixed steps is that of the steps taken, which move in
+        proportion with the ends of their interval; otherwise, and with gradient `adjoint`, it is that of the flow at
+        the solution found.
+
+    Raises:
+        UsageError: arguments that make no sense, `params` missing or too few where the gradient needs them, or an f
+            that answers in another shape or changes y; its first call is looked at. A ValueError or TypeError too,
+            where torchdiffeq raises one.
+        Refusal: the scheme and the gradient, or the scheme and the stepping, do not go together; or there is event_fn.
+        SolveError: the step size underflowed or the step limit was reached; Divergence where nothing is finite.
+    """
+    refuse_events(event_fn)
+    registry.load_builtins()
+    spec, how = named(method), Spec.from_data(gradient)
+    given = params_of(f, params, how)
+    # Direct backpropagation finds by itself what f depends on, and an explicit `params` may leave something out.
+    complete = params is not None or not torch.is_grad_enabled() or is_direct(how)
+    pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}")
+    return drive(f, checked(f, None if complete else given), y0, t, pair, spec, given, rtol, atol, options)
+
+
+def drive(
+    user: Asked,
+    f: Asked,
+    y0: Any,
+    t: Tensor,
+    pair: Pair,
+    method: Spec,
+    params: Params,
+    rtol: Any,
+    atol: Any,
+    options: Mapping[str, Any] | None,
+) -> Any:
+    """Solve with a pair; `f` is `user`'s right-hand side, checked."""
+    warn_of_callbacks(user)
+    laid = Laid.of(y0) if isinstance(y0, tuple) else None
+    start = y0 if laid is None else laid.end_to_end(y0)
+    _look_at(start)
+    given_t, (t, ts) = t, read_times(t, start)
+    read = Options.read(options)
+    if laid is not None:
+        rtol, atol, f = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.around(f)
+    norm = read.norm if laid is None else laid.norm(read.norm)
+    control = control_of(one_step_per_interval(method, pair.stepper), read, tolerances(rtol, atol, start), norm)
+    refused = control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper) or _misfit(pair, control)
+    if refused:
+        raise Refusal(f"{pair.name}: {refused}")
+    if len(ts) == 1:
+        ys = start.unsqueeze(0).clone()
+    else:
+        route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
+        _look_for_nan(ys, ts)
+    return ys if laid is None else laid.parts(ys)
+
+
+def _solve(
+    f: Field,
+    params: Params,
+    y0: Tensor,
+    t: Tensor,
+    ts: tuple[float, ...],
+    route: Route,
+    pair: Pair,
+    control: Controller,
+) -> Tensor:
+    if not (t.requires_grad and torch.is_grad_enabled()):
+        return solve(f, params, y0, route, pair, control, t.dtype, {})
+    stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
+    if stays and not isinstance(pair.gradient, Backsolve):
+        knots = dict(zip(route.saved, t.unbind(), strict=True))
+        return solve(f, params, y0, route, pair, control, t.dtype, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, t.dtype, {})
+    return arriving(f, ts, t, ys)
+
+
+def _look_at(y0: Any) -> None:
+    if not isinstance(y0, Tensor) or not (y0.dtype.is_floating_point or y0.dtype.is_complex):
+        raise UsageError(f"y0 must be a floating-point tensor or a tuple of them; got {getattr(y0, 'dtype', type(y0))}")
+
+
+def _misfit(pair: Pair, control: Controller) -> str | None:
+    how = pair.gradient
+    if not isinstance(how, Backsolve) or how.control is not None:
+        return None
+    tensors = [x for x in ("rtol", "atol") if isinstance(getattr(control, x, None), Tensor) and getattr(how, x) is None]
+    if not tensors:
+        return None
+    return (
+        f"{tensors[0]} is given per element, which the system solved backwards has others of; give adjoint_rtol and "
+        "adjoint_atol as numbers to odeint_adjoint"
+    )
+
+
+def _look_for_nan(ys: Tensor, ts: tuple[float, ...]) -> None:
+    """
+    Raises:
+        Divergence: the solution is not finite somewhere; steps chosen by tolerances have said so before.
+    """
+    if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return  # nothing can be asked of a tensor there
+    if ys.is_cuda and torch.cuda.is_current_stream_capturing():
+        return
+    if bool(torch.isfinite(ys.detach()).all()):
+        return
+    fine = torch.isfinite(ys.detach()).reshape(len(ts), -1).all(1).tolist()
+    first = fine.index(False)
+    if first == 0:
+        raise UsageError("y0 is not finite; look at where it comes from")
+    raise Divergence(
+        f"the solution is not finite at t = {ts[first]:.6g}, and still was at {ts[first - 1]:.6g}: f is not, or the "
+        "steps are too long; look at f between the two, or take smaller steps"
+    )

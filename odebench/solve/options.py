@@ -1,0 +1,125 @@
+"""The `options` of a solve: read, and refused where they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench import registry
+from odebench.errors import UsageError, did_you_mean
+from odebench.solve.faults import WrongType, WrongValue
+
+# torchdiffeq's name for an option of the step-size control -> ours
+_ADAPTIVE = {"max_num_steps": "max_steps", "ifactor": "max_factor", "dfactor": "min_factor"}
+
+_LEFT_OUT = {
+    "interp": "a saved time is landed on, so nothing is interpolated; leave it out",
+    "max_order": 'the order of an Adams method is its own option: method={"abm": {"order": 5}}',
+    "max_iters": "the corrector of an Adams method is applied once; leave it out",
+    "implicit": "ask for the method: adams_bashforth (explicit_adams) or abm (implicit_adams)",
+    "solver": "it names a solver of SciPy's; name one of odebench's as method",
+    "eps": "give jump_t, and f is looked at from either side of it",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `options` may hold; None where it does not. `adaptive` is what the step-size control takes, by its names.
+
+    `grid_points` and `step_t` mean the same: times that steps land on beside the saved ones.
+    """
+
+    step_size: float | None = None
+    grid_constructor: Callable[..., Tensor] | None = None
+    grid_points: tuple[float, ...] = ()
+    jump_t: tuple[float, ...] = ()
+    perturb: bool = False
+    norm: Any = None
+    adaptive: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def read(cls, options: Mapping[str, Any] | None) -> Options:
+        """
+        Raises:
+            UsageError: an option is unknown, or makes no sense.
+        """
+        given = {name: value for name, value in (options or {}).items() if value is not None}
+        allowed = set(registry.steppings.get("adaptive").options) - {"rtol", "atol", "norm"}
+        known = {field.name for field in fields(cls)} - {"adaptive"} | {"step_t", "dtype", *_ADAPTIVE, *allowed}
+        for name in given:
+            if name in _LEFT_OUT:
+                raise UsageError(f"option {name!r}: {_LEFT_OUT[name]}")
+            if name not in known:
+                raise UsageError(
+                    f"no option {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(sorted(known))}"
+                )
+        _look_at_dtype(given.get("dtype"))
+        step_size = positive("step_size", given["step_size"]) if "step_size" in given else None
+        if "step_size" in given and "grid_constructor" in given:
+            raise WrongValue("step_size and grid_constructor both say where steps end; give one of them")
+        chosen = {_ADAPTIVE.get(name, name): _plain(value) for name, value in given.items()}
+        return cls(
+            step_size=step_size,
+            grid_constructor=given.get("grid_constructor"),
+            grid_points=(*_times("grid_points", given), *_times("step_t", given)),
+            jump_t=_times("jump_t", given),
+            perturb=bool(given.get("perturb", False)),
+            norm=given.get("norm"),
+            adaptive=tuple((name, value) for name, value in chosen.items() if name in allowed),
+        )
+
+    def refuse_adaptive(self, why: str) -> None:
+        """
+        Raises:
+            UsageError: there is an option that only a step-size control can follow, and none is at work.
+        """
+        if self.adaptive:
+            raise UsageError(
+                f"option {self.adaptive[0][0]!r} is for steps chosen by tolerances, and {why}; leave it out"
+            )
+
+
+def positive(name: str, value: Any) -> float:
+    """
+    Raises:
+        UsageError: it is no positive number.
+    """
+    found = number(name, value)
+    if not 0 < found < inf:
+        raise WrongValue(f"{name} must be positive; got {found!r}")
+    return found
+
+
+def number(name: str, value: Any) -> float:
+    """
+    Raises:
+        UsageError: it is none; a TypeError too.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WrongType(f"{name} must be a number; got {value!r}") from error
+
+
+def _times(name: str, given: Mapping[str, Any]) -> tuple[float, ...]:
+    if name not in given:
+        return ()
+    times = torch.as_tensor(given[name]).detach()
+    if times.ndim != 1 or times.is_complex():
+        raise UsageError(f"{name} must be a 1-D tensor of times; got shape {tuple(times.shape)}, {times.dtype}")
+    return tuple(map(float, times.tolist()))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+
+
+def _look_at_dtype(dtype: Any) -> None:
+    """Time is reckoned in float64 at any rate, which is no less than float32 asks for."""
+    if dtype not in (None, torch.float32, torch.float64):
+        raise UsageError(f"dtype is that of time, which is reckoned in float64; got {dtype!r}; leave it out")

@@ -1,0 +1,111 @@
+"""From tolerances and options to where steps land, and what chooses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from torch import Tensor
+
+from odebench import registry
+from odebench.controllers import Fixed
+from odebench.errors import UsageError
+from odebench.solve.options import Options, number
+from odebench.solve.pieces import Route, merged
+from odebench.solve.states import fit
+from odebench.types import Controller, Mesh, Stepper, Tick
+
+# A mesh of more steps than this fills the memory before the first is taken.
+_MOST = 1e7
+
+
+@dataclass(frozen=True)
+class Hops:
+    """One step from each time to the next."""
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Every scheme takes given steps."""
+        return None
+
+    def mesh(self, ts: tuple[float, ...]) -> Mesh:
+        """A step per interval."""
+        return tuple(Tick(a, b - a, True) for a, b in pairwise(ts))
+
+    first, judge = Fixed.first, Fixed.judge
+
+
+def tolerances(rtol: Any, atol: Any, y0: Tensor) -> dict[str, Any]:
+    """As numbers where they are, else per element of `y0`.
+
+    Raises:
+        UsageError: one requires a gradient, is no number or does not broadcast to `y0`.
+    """
+    found: dict[str, Any] = {}
+    for name, given in (("rtol", rtol), ("atol", atol)):
+        if isinstance(given, Tensor) and given.requires_grad:
+            raise UsageError(f"{name} requires a gradient, and steps are not differentiated; pass {name}.detach()")
+        if isinstance(given, Tensor) and given.numel() == 1:
+            given = given.item()
+        if isinstance(given, (Tensor, tuple, list)):
+            real = y0.dtype if y0.dtype.is_floating_point else y0.real.dtype
+            found[name] = fit(name, given, y0.shape).to(y0.device, real)
+        else:
+            found[name] = number(name, given)
+    return found
+
+
+def control_of(method_hops: bool, options: Options, tolerated: dict[str, Any], norm: Any) -> Controller:
+    """What chooses the steps; `method_hops` where the scheme goes straight from time to time unless told otherwise."""
+    if options.step_size is not None:
+        options.refuse_adaptive("step_size asks for fixed ones")
+        return registry.steppings.get("fixed").build({"dt": options.step_size})  # type: ignore[no-any-return]
+    if method_hops or options.grid_constructor is not None:
+        options.refuse_adaptive("these steps are fixed; use a method that estimates its error, such as dopri5")
+        return Hops()
+    if options.perturb:
+        raise UsageError("perturb is for fixed steps; tell an adaptive method by jump_t where f jumps")
+    given = dict(options.adaptive) | tolerated | ({} if norm is None else {"norm": norm})
+    if given.get("dense") and options.grid_points:
+        raise UsageError("grid_points are landed on and dense lands on the end alone; leave one of them out")
+    return registry.steppings.get("adaptive").build(given)  # type: ignore[no-any-return]
+
+
+def route_of(ts: tuple[float, ...], options: Options, control: Controller, grid: Callable[[], Any]) -> Route:
+    """Where steps land, and where f may jump. `grid` calls the user's grid_constructor.
+
+    Raises:
+        UsageError: the grid is none.
+    """
+    points = options.grid_points
+    if options.grid_constructor is not None:
+        points += _nodes(grid(), ts)
+    times = merged(ts, (*points, *options.jump_t))
+    where = {time: place for place, time in enumerate(times)}
+    jumps = frozenset(where[time] for time in options.jump_t if time in where)
+    if options.step_size is not None:
+        _look_at_count(abs(ts[-1] - ts[0]) / options.step_size)
+    route = Route(times, tuple(where[time] for time in ts), jumps)
+    if not options.perturb:
+        return route
+    mesh = control.mesh(route.times)
+    assert mesh is not None, "perturb is refused where steps are searched"
+    return route.with_jumps_at(tuple(tick.t for tick in mesh))
+
+
+def _look_at_count(steps: float) -> None:
+    if steps > _MOST:
+        raise UsageError(f"step_size asks for {steps:.3g} steps, above {_MOST:.0e}; is it in the unit of t?")
+
+
+def _nodes(grid: Any, ts: tuple[float, ...]) -> tuple[float, ...]:
+    if not isinstance(grid, Tensor) or grid.ndim != 1 or grid.numel() < 2:
+        raise UsageError(f"grid_constructor must return a 1-D tensor of at least two times; got {type(grid).__name__}")
+    nodes = tuple(map(float, grid.detach().tolist()))
+    steps = [b - a for a, b in pairwise(nodes)]
+    if (nodes[0], nodes[-1]) != (ts[0], ts[-1]):
+        raise UsageError(f"the grid runs from {nodes[0]:g} to {nodes[-1]:g} and t from {ts[0]:g} to {ts[-1]:g}")
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
+        raise UsageError("grid_constructor must return times that are strictly monotone")
+    return nodes

@@ -1,0 +1,91 @@
+"""Saved times: read, and their gradients."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odebench.errors import Refusal, UsageError
+from odebench.solve.faults import WrongType
+from odebench.types import Field
+
+
+def read_times(t: Any, y0: Tensor) -> tuple[Tensor, tuple[float, ...]]:
+    """`t` on the device of `y0`, and as numbers.
+
+    Raises:
+        UsageError: `t` is no 1-D tensor of floating-point numbers that are finite and strictly monotone.
+    """
+    if not isinstance(t, Tensor) or not t.dtype.is_floating_point:
+        got = t.dtype if isinstance(t, Tensor) else type(t).__name__
+        raise WrongType(f"t must be a 1-D floating-point tensor; got {got}")
+    if t.ndim != 1 or t.numel() < 1:
+        raise UsageError(f"t must be a 1-D floating-point tensor of at least one time; got shape {tuple(t.shape)}")
+    ts = tuple(t.detach().tolist())
+    steps = [b - a for a, b in pairwise(ts)]
+    if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)) or not all(map(isfinite, ts)):
+        raise UsageError("t must be finite, and strictly increasing or strictly decreasing")
+    if t.device != y0.device:
+        # As torchdiffeq does: f mostly computes with both.
+        warnings.warn(f"t is on {t.device} and y0 on {y0.device}; t is taken there", UserWarning, stacklevel=4)
+        t = t.to(y0.device)
+    return t, ts
+
+
+def leaving(f: Field, ts: tuple[float, ...], t: Tensor, y0: Tensor) -> Tensor:
+    """y0, whose gradient tells `t[0]` what starting later costs: the flow is −f(t0, y0) behind."""
+    out: Tensor = _Leaving.apply(f, ts[0], t, y0)  # type: ignore[no-untyped-call]
+    return out
+
+
+def arriving(f: Field, ts: tuple[float, ...], t: Tensor, ys: Tensor) -> Tensor:
+    """`ys`, whose gradient tells each of `t` that the solution moves on at the rate f(t, y) there."""
+    out: Tensor = _Arriving.apply(f, ts, t, ys)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Leaving(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, f: Field, start: float, t: Tensor, y0: Tensor) -> Tensor:
+        ctx.f, ctx.start = f, start
+        ctx.save_for_backward(t, y0)
+        return y0.clone()
+
+    @staticmethod
+    def backward(ctx: Any, y_bar: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second()
+        t, y0 = ctx.saved_tensors
+        t_bar = torch.zeros_like(t)
+        t_bar[0] = -_product(y_bar, ctx.f(ctx.start, y0.detach()))
+        return None, None, t_bar, y_bar
+
+
+class _Arriving(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, f: Field, ts: tuple[float, ...], t: Tensor, ys: Tensor) -> Tensor:
+        ctx.f, ctx.ts = f, ts
+        ctx.save_for_backward(t, ys)
+        return ys.clone()
+
+    @staticmethod
+    def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
+        _refuse_second()
+        t, ys = ctx.saved_tensors
+        # The first row too: it holds y0 as `leaving` gave it, which counts t[0] where nothing has been left yet.
+        found = [_product(bar, ctx.f(at, y)) for at, y, bar in zip(ctx.ts, ys.detach(), ys_bar, strict=True)]
+        return None, None, torch.stack(found).to(t), ys_bar
+
+
+def _product(bar: Tensor, dy: Tensor) -> Tensor:
+    """Re⟨bar, dy⟩, as autograd has it for complex numbers."""
+    return (bar.conj() * dy).real.sum() if bar.is_complex() else (bar * dy).sum()
+
+
+def _refuse_second() -> None:
+    if torch.is_grad_enabled():
+        raise Refusal("second derivatives are not computed where t requires a gradient; pass t.detach()")
