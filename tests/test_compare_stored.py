@@ -378,7 +378,7 @@ def test_cells_that_were_not_selected_are_not_missing(suite: str, base: str, tmp
 
 
 def test_a_run_whose_cells_failed_before_exits_as_it_did_then(suite: str, tmp_path: Path) -> None:
-    Path(suite).write_text(SUITE.replace("linear_decay]", "{lorenz: {span: [0, 1000]}}]").replace("10}}", "20}}"))
+    Path(suite).write_text(SUITE.replace("linear_decay]", "{van_der_pol: {span: [0, 60]}}]").replace("10}}", "20}}"))
     first = call("run", suite, "-o", str(tmp_path / "first"), "-q", "-k", "rk4")
     assert first.exit_code == 3
     base = str(tmp_path / "first")
