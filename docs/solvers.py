@@ -216,8 +216,8 @@ says more of each.
 - **real axis**, **imaginary axis**: how far −x, or ix, may go with λ·dt = −x, or ix, on y' = λy until the spectral
   radius of the step is above 1 by 1e-10. Computed by walking the scheme itself, all of its state included. 0: it grows
   however small the step, if slowly.
-- **gradients**: those that can be taken through it. All but `adjoint` and `interpolated` are exact to rounding; `reversible` only as far
-  as the scheme is undone, where an order stands beside it.
+- **gradients**: those that can be taken through it. All but `adjoint` and `interpolated` are exact to rounding;
+  `reversible` only as far as the scheme is undone, where an order stands beside it.
 
 """
 
