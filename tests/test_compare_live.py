@@ -187,7 +187,7 @@ def test_a_scheme_that_calls_f_once_more_than_at_its_last_commit_is_found(reposi
 
 def test_two_solvers_are_compared_on_the_cells_of_one_suite(here: None) -> None:
     done = call(
-        "compare", "--suite", "selftest", "--solver", "rk4", "--against", "heun", "-k", "direct",
+        "compare", "--suite", "selftest", "--solver", "rk4", "--against", "heun", "-k", "aca",
         "--fail-on", "nfe_forward", "--all", "--format", "json",
     )  # fmt: skip
     assert done.exit_code == 1, done.output
@@ -200,7 +200,7 @@ def test_two_solvers_are_compared_on_the_cells_of_one_suite(here: None) -> None:
 
 def test_times_that_the_budget_leaves_open_cannot_be_told_and_say_what_would_tell(here: None) -> None:
     done = call(
-        "compare", "--suite", "selftest", "--solver", "rk4", "--against", "rk4", "-k", "direct and mlp",
+        "compare", "--suite", "selftest", "--solver", "rk4", "--against", "rk4", "-k", "aca and mlp",
         "--fail-on", "wall_seconds > 3%", "--budget", "1s", "--strict", "--format", "json",
     )  # fmt: skip
     assert done.exit_code == 4, done.output
