@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from odebench.compare.arms import Arm, ArmLost, ArmTrouble
 from odebench.compare.evidence import Test
 from odebench.compare.trees import Tree
-from odebench.compare.verdicts import Verdict
 from odebench.record import Cell
 
 ARMS = ("base", "again", "new")  # the second is the A/A arm
@@ -89,7 +88,7 @@ class Limits:
     """When to stop though not all is clear."""
 
     budget: float = 600.0  # seconds
-    rounds: int = 120  # two stages of 60 pairs
+    rounds: int = 120
     seed: int = 0
 
 
@@ -179,8 +178,3 @@ def _undisturbed(rows: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, f
     """The blocks in which the process had a processor; all of them where it hardly ever had, or waits by itself."""
     found = [row for row in rows if row["busy"] >= _BUSY]
     return found if len(found) >= _FEWEST_BLOCKS else rows
-
-
-def undecided(bouts: Sequence[Bout]) -> int:
-    """How many could not be told."""
-    return sum(bool(each.trouble) or each.test.verdict in (None, Verdict.UNCLEAR) for each in bouts)
