@@ -78,6 +78,10 @@ class OutOfReach(OdebenchError):
     """No setting that may be tried meets the error that was asked for."""
 
 
+class DataError(UsageError):
+    """A data file of the user's that is missing, truncated or corrupted; nothing of it was read."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The tail of a message: `; did you mean 'dopri5'?`, or nothing when no name is near."""
     near = get_close_matches(str(name), list(known), n=1, cutoff=0.6)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from odebench.controllers.adaptive import END, STRETCH, Adaptive
 from odebench.errors import Divergence, SolveError
+from odebench.per_sample import Again, Rounds, follow, search
 from odebench.types import (
     Advancing,
     Continuous,
@@ -20,26 +22,25 @@ from odebench.types import (
     State,
     Step,
     Stepper,
+    Tabled,
     Tick,
     Trace,
 )
 
 Keep = Callable[[int, State, int | None], None]
 
-# A step this much longer than what is left to a saved time is stretched to land there, instead of leaving a sliver.
-_STRETCH = 1.01
-
-# A saved time this near to the end of a step, in units of the step, is its end, up to rounding in the mesh.
-_END = 1e-10
-
 
 class Walk(NamedTuple):
-    """What a walk gave: the solution at each saved time, the state at the end, the accepted steps."""
+    """What a walk gave: the solution at each saved time, the state at the end, the accepted steps.
+
+    Where samples step by themselves `rounds` has their steps, and there is no one mesh, nor a state at the end.
+    """
 
     ys: list[Tensor]
     last: State
     mesh: Mesh
     rejected: int
+    rounds: Rounds | None = None
 
 
 def timed(f: Callable[[Tensor, Tensor], Tensor], like: Tensor, dtype: torch.dtype | None = None) -> Field:
@@ -76,6 +77,8 @@ def walk(
     """
     if trace is not None:
         trace.saw(ts[0], state[0])
+    if getattr(control, "per_sample", False):
+        return _walk_apart(f, stepper, control, ts, state, keep, trace)
     mesh = control.mesh(ts)
     if mesh is None:
         found = _search(f, stepper, control, ts, state, keep, trace)
@@ -86,13 +89,41 @@ def walk(
     return found
 
 
+def _walk_apart(
+    f: Field,
+    stepper: Stepper,
+    control: Controller,
+    ts: tuple[float, ...],
+    state: State,
+    keep: Keep | None,
+    trace: Trace | None,
+) -> Walk:
+    """Every sample by itself. `keep` sees the samples that are under way, and `trace` the saved times."""
+    assert isinstance(stepper, Tabled), "the controller refuses schemes that are not known to scale"
+    if isinstance(control, Again):
+        rounds = control.rounds
+        ys = follow(f, stepper, rounds, ts, state, keep)
+    else:
+        assert isinstance(control, Adaptive), "nothing else has per_sample"
+        ys, rounds = search(f, stepper, control, ts, state, keep)
+    if trace is not None:
+        for t, y in zip(ts[1:], ys[1:], strict=True):
+            trace.saw(t, y)
+        slowest = rounds.slowest
+        trace.went(rounds.of(slowest), int(rounds.rejected[slowest]))
+        tell: Any = getattr(trace, "went_apart", None)
+        if tell is not None:
+            tell(rounds)
+    return Walk(ys, (), (), 0, rounds)
+
+
 def places(ts: tuple[float, ...], first: int, tick: Tick) -> tuple[tuple[float, ...], bool]:
     """Where inside the step the saved times lie that it gives, ts[first] and those after it, and whether its end is the
     last of them. A place is in units of the step, 0 its start.
     """
     t, dt, lands = tick
     found = [(saved - t) / dt for saved in ts[first : first + lands]] if lands else []
-    ends = bool(found) and found[-1] > 1 - _END
+    ends = bool(found) and found[-1] > 1 - END
     return tuple(found[:-1] if ends else found), ends
 
 
@@ -156,7 +187,7 @@ def _search(
         if limit is not None and len(mesh) + rejected >= limit:
             raise SolveError(f"{limit} steps were tried and t = {t:.6g} reached; raise max_steps or the tolerance")
         target = ts[-1] if dense else ts[len(ys)]
-        ends = min(abs(dt) * _STRETCH, longest) >= abs(target - t)
+        ends = min(abs(dt) * STRETCH, longest) >= abs(target - t)
         h = target - t if ends else dt
         tick = Tick(t, h, _reached(ts, len(ys), t, h, ends) if dense else ends)
         inside, _ = places(ts, len(ys), tick)
@@ -192,7 +223,7 @@ def _reached(ts: tuple[float, ...], first: int, t: float, dt: float, ends: bool)
     if ends:
         return len(ts) - first
     index = first
-    while (ts[index] - t) / dt <= 1 - _END:
+    while (ts[index] - t) / dt <= 1 - END:
         index += 1
     return index - first
 

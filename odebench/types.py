@@ -104,6 +104,21 @@ class Staged(Stepper, Protocol):
 
 
 @runtime_checkable
+class Tabled(Stepper, Protocol):
+    """Is an explicit Runge–Kutta scheme: dt and f enter a step by their product alone, and no sample sees another."""
+
+    @property
+    def tableau(self) -> Any:
+        """Its coefficients."""
+
+    def stages(self, f: Field, t: float, dt: float, state: State, count: int) -> tuple[Tensor, list[Tensor]]:
+        """(y1, the first `count` slopes)."""
+
+    def judged(self, dt: float, y1: Tensor, ks: list[Tensor]) -> Step:
+        """What `step` gives, of what `stages` gave for all stages."""
+
+
+@runtime_checkable
 class Selective(Stepper, Protocol):
     """Solves problems of one structure only."""
 
@@ -150,7 +165,11 @@ class Recall(Protocol):
 
 
 class Trace(Protocol):
-    """An observer of one solve; every method may be left to do nothing."""
+    """An observer of one solve; every method may be left to do nothing.
+
+    Where samples step by themselves it sees the saved times and the steps of the slowest sample, the one of the most
+    trials. Optional, and looked up by name: `went_apart(rounds)`, which gets the steps of them all.
+    """
 
     def went(self, mesh: Mesh, rejected: int) -> None:
         """The forward walk is over."""
@@ -166,7 +185,11 @@ class Trace(Protocol):
 
 
 class Gradient(Protocol):
-    """How dL/dy0 and dL/dθ are got."""
+    """How dL/dy0 and dL/dθ are got.
+
+    Optional, and looked up by name: `misfit(control)`, why it cannot be taken of steps that are so chosen, or None. A
+    gradient that has none is refused where samples step by themselves.
+    """
 
     def refusal(self, stepper: Stepper) -> str | None:
         """Why this gradient cannot be taken through `stepper`, or None."""

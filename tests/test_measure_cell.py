@@ -37,7 +37,7 @@ def cell(problem: Any, solver: Any, gradient: Any, stepping: Any = None, **rest:
 
 def measured(subject: Cell, measure: Measure = QUICK, truth: Path | None = None) -> dict[str, Any]:
     """All that was sent, merged."""
-    found: dict[str, Any] = {"metrics": {}, "samples": {}, "settings": {}, "notes": []}
+    found: dict[str, Any] = {"metrics": {}, "samples": {}, "settings": {}, "curves": {}, "notes": []}
 
     def send(message: dict[str, Any]) -> None:
         json.dumps(message)

@@ -45,9 +45,10 @@ def peak_of(sizes: list[int]) -> int:
     return peak
 
 
-def trial(solver: Spec, gradient: Spec, steps: int, batch: int = 8) -> TorchTrial:
-    problem = Spec.of("mlp", {"dim": 16, "hidden": 16, "span": (0.0, 1.0)})
-    bound = bind(problem, batch=batch, seed=0, dtype="float64", device="cpu")
+def trial(solver: Spec, gradient: Spec, steps: int, batch: int = 8, problem: str = "mlp") -> TorchTrial:
+    sizes = {"dim": 16, "hidden": 16} if problem == "mlp" else {}
+    spec = Spec.of(problem, {**sizes, "span": (0.0, 1.0)})
+    bound = bind(spec, batch=batch, seed=0, dtype="float64", device="cpu")
     return TorchTrial.of(
         NativePair(bound, registry.solvers.build(solver), registry.gradients.build(gradient), Fixed(steps=steps))
     )
@@ -189,9 +190,10 @@ def test_a_solve_whose_allocations_cannot_all_be_listed_is_not_weighed_and_says_
     assert "memory is not weighed: on a CPU this solve makes some" in notes[0]
 
 
-@pytest.mark.parametrize("gradient", ["direct", "aca", "adjoint"])
+@pytest.mark.parametrize("gradient", ["direct", "aca", "adjoint", "forward"])
 def test_the_number_of_allocations_is_foreseen_within_a_factor_of_two(gradient: str) -> None:
-    subject = TorchSubject(trial(Spec("rk4"), Spec(gradient), 40).pair)
+    problem = "lotka_volterra" if gradient == "forward" else "mlp"
+    subject = TorchSubject(trial(Spec("rk4"), Spec(gradient), 40, problem=problem).pair)
     subject.trial.both()
     listed = len(allocations(subject.trial.both))
     assert listed / 2 <= subject.events(subject.count()) <= 2 * listed

@@ -8,7 +8,7 @@ from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
-from odebench.types import Continuous, Step, Stepper, Verdict
+from odebench.types import Continuous, Step, Stepper, Tabled, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +33,12 @@ def largest(x: Tensor) -> Tensor:
     """The largest absolute value, a 0-dim tensor; 0 of nothing."""
     return x.abs().amax() if x.numel() else x.new_zeros(())
 
+
+# A step this much longer than what is left to a saved time is stretched to land there, instead of leaving a sliver.
+STRETCH = 1.01
+
+# A saved time this near to the end of a step, in units of the step, is its end, up to rounding in the mesh.
+END = 1e-10
 
 _NORMS: dict[str, Size] = {"rms": rms, "max": largest}
 
@@ -60,6 +66,10 @@ class Adaptive:
     With `dense` only the end is landed on; at the saved times before it the solution is interpolated, so that saves
     cost no steps. What is interpolated has the order of the scheme's interpolant, and no error control.
 
+    With `per_sample` every sample, a row of the first axis of the state, has an error, a first step and steps of its
+    own, as if it were solved alone, and one call of f serves all that are under way. A sample that is done is called
+    for no more, so that one stiff sample slows no other. f then gets t as a column, one time for each row it is given.
+
     Raises:
         ValueError: a tolerance is negative or both are zero, or a factor, a norm or a step is out of range.
     """
@@ -76,6 +86,7 @@ class Adaptive:
     min_step: float = 0.0
     max_step: float | None = None
     dense: bool = False
+    per_sample: bool = False
 
     def __post_init__(self) -> None:
         bounds = _least(self.rtol), _least(self.atol), _least(-self.rtol), _least(-self.atol)
@@ -117,6 +128,11 @@ class Adaptive:
             return (
                 "it has no interpolant, so `dense` cannot look into its steps; leave `dense` out to land on the saves"
             )
+        if self.per_sample and not isinstance(stepper, Tabled):
+            return (
+                "its steps are not known to scale sample by sample, so `per_sample` cannot drive it; use an explicit "
+                "Runge–Kutta scheme with an embedded pair, such as dopri5, or leave `per_sample` out"
+            )
         return None
 
     def mesh(self, ts: tuple[float, ...]) -> None:
@@ -137,7 +153,7 @@ class Adaptive:
             known = getattr(stepper, "slope", None)
             slope = known(state) if known is not None else None
             k = (f(ts[0], y) if slope is None else slope).detach()
-            scale = self._scale(y.abs())
+            scale = self.scale(y.abs())
             d0, d1 = float(norm(y / scale)), float(norm(k / scale))
             h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
             h0 = min(h0, span)
@@ -161,11 +177,7 @@ class Adaptive:
             shrink = max(self.min_factor, self.safety * size ** (-1 / order))
             return Verdict(False, self._within(dt * shrink), memory)
         if size > 1:
-            warn(
-                f"steps of min_step = {self.min_step:g} were taken although their error is above the tolerance; lower "
-                "min_step, or loosen the tolerance",
-                stacklevel=2,
-            )
+            self.warn_of_shortest()
         size = max(size, 1e-10)
         history = (size, *memory)
         factor = self.safety
@@ -179,7 +191,15 @@ class Adaptive:
         import torch
 
         assert step.error is not None
-        return self.size(step.error / self._scale(torch.maximum(before[0].abs(), step.state[0].abs())))
+        return self.size(step.error / self.scale(torch.maximum(before[0].abs(), step.state[0].abs())))
+
+    def warn_of_shortest(self) -> None:
+        """Say that a step of `min_step` was taken whatever its error."""
+        warn(
+            f"steps of min_step = {self.min_step:g} were taken although their error is above the tolerance; lower "
+            "min_step, or loosen the tolerance",
+            stacklevel=3,
+        )
 
     @property
     def exponents(self) -> tuple[float, float, float]:
@@ -190,7 +210,7 @@ class Adaptive:
         """`dt` between the shortest and the longest step."""
         return copysign(min(max(abs(dt), self.min_step), self.longest), dt)
 
-    def _scale(self, size: Tensor) -> Tensor:
+    def scale(self, size: Tensor) -> Tensor:
         """The error allowed, in place. Without atol a component that rests at 0 must not make it 0/0."""
         import torch
 

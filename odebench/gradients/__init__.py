@@ -6,13 +6,14 @@ from odebench.errors import OptionError, UnknownName
 from odebench.gradients.adjoint import Backsolve
 from odebench.gradients.direct import Direct
 from odebench.gradients.forward import Forward
+from odebench.gradients.pairing import misfit
 from odebench.gradients.recall import Invert, Recompute, StoreAll
 from odebench.gradients.sweep import Sweep
 from odebench.registry import gradient, solvers
 from odebench.spec import Spec
 from odebench.types import Stepper
 
-__all__ = ["Backsolve", "Direct", "Forward", "Invert", "Recompute", "StoreAll", "Sweep"]
+__all__ = ["Backsolve", "Direct", "Forward", "Invert", "Recompute", "StoreAll", "Sweep", "misfit"]
 
 
 @gradient(

@@ -55,6 +55,15 @@ class Backsolve:
         said = Adaptive().refusal(self.solver or stepper)
         return said and f"rtol and atol ask for an adaptive solve back, and the scheme that goes back cannot: {said}"
 
+    def misfit(self, control: Controller) -> str | None:
+        """What goes back is one system."""
+        if not getattr(control, "per_sample", False):
+            return None
+        return (
+            "the adjoint of all samples and parameters is one system, so that with `per_sample` no sample could step "
+            "by itself on the way back; use direct, aca, recursive or symplectic"
+        )
+
     def adaptive(self, control: Controller) -> Adaptive | None:
         """What chooses the steps of the solve back, where they are chosen."""
         if self.control is not None:

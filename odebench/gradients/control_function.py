@@ -25,6 +25,10 @@ def solve(
     """The solution at `ts`, its graph that of the steps and of the choice of their lengths."""
     if control.dense:
         raise Refusal("`control` is differentiated through where saved times are landed on; leave out `dense`")
+    if control.per_sample:
+        raise Refusal(
+            "`control` is differentiated through where the whole batch takes one step; leave out `per_sample`"
+        )
     leaves = slopes(stepper)
     assert leaves is not None, "the gradient refuses schemes whose state is not known to scale"
     lengths: Lengths = {}

@@ -43,6 +43,12 @@ class Direct:
             )
         return None
 
+    def misfit(self, control: Controller) -> str | None:
+        """Through the choice of steps it goes where the whole batch takes them."""
+        if not (self.control and getattr(control, "per_sample", False)):
+            return None
+        return "`control` is differentiated through where the whole batch takes one step; leave out `per_sample`"
+
     def solve(
         self,
         f: Field,

@@ -35,6 +35,15 @@ class Forward:
         """Every scheme can be applied to y and S together."""
         return None
 
+    def misfit(self, control: Controller) -> str | None:
+        """The derivatives of all samples are one state."""
+        if not getattr(control, "per_sample", False):
+            return None
+        return (
+            "`forward` carries the derivatives by the whole batch in one state, and with `per_sample` no two samples "
+            "are at the same time; use direct, aca, recursive or symplectic"
+        )
+
     def solve(
         self,
         f: Field,

@@ -36,6 +36,14 @@ class Sweep:
             return "its steps cannot be transposed stage by stage; use an explicit Runge–Kutta scheme, or gradient aca"
         return None
 
+    def misfit(self, control: Controller) -> str | None:
+        """Samples that step by themselves cannot be undone together."""
+        if not getattr(control, "per_sample", False) or not isinstance(self.recall, Invert):
+            return None
+        return (
+            "`reversible` undoes the steps of the whole batch, and with `per_sample` every sample has its own; use aca"
+        )
+
     def solve(
         self,
         f: Field,

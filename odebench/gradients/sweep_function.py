@@ -12,6 +12,7 @@ from torch import Tensor
 
 from odebench.autodiff import add_into, once, vjp, zeros
 from odebench.gradients.recall import Invert
+from odebench.gradients.rounds_back import go_back
 from odebench.integrate import advance_of, look, places, walk
 from odebench.types import Controller, Field, Params, Staged, State, Stepper, Tick, Trace, Unpulling
 
@@ -59,6 +60,7 @@ class _Sweep(torch.autograd.Function):
         # Saving the inputs makes autograd complain if they were changed in place before the backward pass.
         ctx.save_for_backward(y0, *params)
         ctx.given, ctx.memo, ctx.mesh = (how, f, stepper, ts, trace), memo, seen.mesh
+        ctx.rounds = seen.rounds
         # Only what undoes steps starts from the last state; the others would hold it for nothing.
         ctx.last = seen.last if isinstance(how.recall, Invert) else start
         return torch.stack(seen.ys)
@@ -66,27 +68,43 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     @once
     def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
-        (how, f, stepper, ts, trace), (y0, *params) = ctx.given, ctx.saved_tensors
+        (_, f, stepper, ts, _), (y0, *params) = ctx.given, ctx.saved_tensors
         params = tuple(params)
-        back = _undoing(f, stepper, params, ctx) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
-        # Where f hands out a parameter as it is, a leaf of the state is that parameter: not a tape, however it looks.
-        state = tuple(leaf.detach() for leaf in ctx.last)
-        bar = tuple(map(torch.zeros_like, state))
-        params_bar, arriving = zeros(params), len(ts) - 1
-        for tick in reversed(ctx.mesh):
-            inside: tuple[float, ...] = ()
-            if tick.lands:
-                inside, ends = places(ts, arriving - tick.lands + 1, tick)
-                if ends:
-                    bar = (bar[0] + ys_bar[arriving], *bar[1:])
-                arriving -= tick.lands
-            state, bar, share = back(tick, state, bar, inside, ys_bar[arriving + 1 : arriving + 1 + len(inside)])
-            add_into(params_bar, share)
-            if trace is not None:
-                trace.recalled(tick.t, state[0])
+        back_over = _over_mesh if ctx.rounds is None else _over_rounds
+        bar, params_bar = back_over(ctx, params, ys_bar)
         (y_bar,), share = vjp(lambda y: stepper.init(f, ts[0], y), (y0,), bar, params)
         add_into(params_bar, share)
         return None, None, None, None, None, None, y_bar + ys_bar[0], *params_bar
+
+
+def _over_mesh(ctx: Any, params: Params, ys_bar: Tensor) -> tuple[State, Params]:
+    """(the cotangent of the state at the start, that of `params`), step by step."""
+    how, f, stepper, ts, trace = ctx.given
+    back = _undoing(f, stepper, params, ctx) if _fused(how, stepper) else _recalling(how, f, stepper, params, ctx)
+    # Where f hands out a parameter as it is, a leaf of the state is that parameter: not a tape, however it looks.
+    state = tuple(leaf.detach() for leaf in ctx.last)
+    bar = tuple(map(torch.zeros_like, state))
+    params_bar, arriving = zeros(params), len(ts) - 1
+    for tick in reversed(ctx.mesh):
+        inside: tuple[float, ...] = ()
+        if tick.lands:
+            inside, ends = places(ts, arriving - tick.lands + 1, tick)
+            if ends:
+                bar = (bar[0] + ys_bar[arriving], *bar[1:])
+            arriving -= tick.lands
+        state, bar, share = back(tick, state, bar, inside, ys_bar[arriving + 1 : arriving + 1 + len(inside)])
+        add_into(params_bar, share)
+        if trace is not None:
+            trace.recalled(tick.t, state[0])
+    return bar, params_bar
+
+
+def _over_rounds(ctx: Any, params: Params, ys_bar: Tensor) -> tuple[State, Params]:
+    """The same where samples step by themselves."""
+    how, f, stepper, ts, trace = ctx.given
+    if trace is not None:
+        trace.recalled(ts[0], ctx.last[0])
+    return go_back(ctx.rounds, how, f, stepper, ts[0], ctx.memo, ctx.last, ys_bar, params)
 
 
 def _fused(how: Sweep, stepper: Stepper) -> bool:

@@ -33,18 +33,23 @@ class BareLoop:
 
     def forward(self) -> None:
         """`nfe_forward` calls without a graph, but for those that an implicit scheme takes Jacobians of."""
-        self._run(self.counts.nfe_forward, self.counts.vjp_forward or 0, (self.bound.y0,))
+        for rows, calls, vjps in self.counts.calls(both=False):
+            self._run(rows, calls, vjps, ())
 
     def both(self) -> None:
         """All calls, those that carry a cotangent followed at once by their VJP in state and parameters."""
-        counts, wrt = self.counts, (self.bound.y0, *self.bound.params)
-        vjps = (counts.vjp_forward or 0) + counts.vjp_backward
-        self._run(counts.nfe_forward + counts.nfe_backward, vjps, wrt)
+        for rows, calls, vjps in self.counts.calls(both=True):
+            self._run(rows, calls, vjps, self.bound.params)
 
-    def _run(self, calls: int, vjps: int, wrt: tuple[Tensor, ...]) -> None:
-        """Where there are more VJPs than calls, as in Jacobians, a call carries several."""
+    def _run(self, rows: int | None, calls: int, vjps: int, params: tuple[Tensor, ...]) -> None:
+        """On all rows of the start, or on so many, each then with a time of its own as in the solve. Where there are
+        more VJPs than calls, as in Jacobians, a call carries several.
+        """
         f, y0, t, bar = self.bound.f, self.bound.y0, self.t, self.bar
-        taped = min(calls, vjps)
+        if rows is not None:
+            y0, bar = y0.detach()[:rows].requires_grad_(), bar[:rows]
+            t = t.expand(rows, *(1,) * (y0.ndim - 1)) if rows > 1 else t
+        wrt, taped = (y0, *params), min(calls, vjps)
         for i in range(taped):
             out = f(t, y0)
             for left in reversed(range(vjps // taped + (i < vjps % taped))):

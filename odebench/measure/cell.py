@@ -17,6 +17,7 @@ from odebench.measure.match import match
 from odebench.measure.peer_subject import build_subject, library_of
 from odebench.measure.statistics import time_metrics
 from odebench.measure.subject import Subject, ran_out
+from odebench.measure.trial import TorchTrial
 from odebench.measure.weigh import process_peak_bytes
 from odebench.record import Cell, Measure
 
@@ -50,6 +51,8 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
         send({"settings": found, "notes": [_AFTER_SEARCH]})
     subject, twin = build_subject(cell, measure)
     trial = subject.trial
+    if isinstance(trial, TorchTrial):
+        send({"settings": {"gradient_bytes": trial.gradient_bytes}})
     send({"metrics": {"first_call_seconds": first_call(trial)}})
     counts = subject.count()
     send({"metrics": counts.metrics()})
@@ -87,13 +90,13 @@ def apply_settings(measure: Measure) -> dict[str, Any]:
 
 def _check(subject: Subject, counts: Counts, truth: Path | None, send: Send) -> None:
     try:
-        metrics, gradient = subject.check(truth)
+        metrics, gradient = subject.check(truth, lambda curves: send({"curves": curves}))
     except Divergence as error:
         send({"metrics": error.metrics})
         raise
     send({"metrics": metrics})
     try:
-        discrete = subject.discrete(counts.log.mesh, gradient)
+        discrete = subject.discrete(counts.log.rounds or counts.log.mesh, gradient)
     except (MemoryError, RuntimeError) as error:
         # Backpropagation through the same steps may need far more memory than the gradient that is measured.
         if not ran_out(error):

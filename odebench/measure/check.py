@@ -4,6 +4,7 @@ steps, and the reverse trajectory against the forward one. All norms in float64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
@@ -12,9 +13,17 @@ import torch
 from torch import Tensor
 
 from odebench.errors import Divergence
+from odebench.measure.curves import Curves, Trail, curves_of
 from odebench.measure.trial import TorchTrial
+from odebench.per_sample import Rounds
 from odebench.truth import Truth, load_truth
 from odebench.types import Mesh
+
+Tell = Callable[[Curves], None]
+
+
+def silent(curves: Curves) -> None:
+    """Whoever asks for the errors alone."""
 
 
 @dataclass
@@ -30,18 +39,26 @@ class Trajectory:
     seen: dict[int, Tensor] = field(default_factory=dict)
     largest: float = 0.0
     worst: float = 0.0
+    forward: Trail = field(default_factory=Trail)
+    back: Trail = field(default_factory=Trail)
+    gaps: dict[int, tuple[float, float]] = field(default_factory=dict)  # (t, ‖ŷ − y‖₂) in the order of the way back
 
     def saw(self, t: float, y: Tensor) -> None:
+        self.forward.add(t, y)
         if self._compared(t):
             self.seen[self._key(t)] = y.detach().cpu()
             self.largest = max(self.largest, _norm(y))
 
     def recalled(self, t: float, y: Tensor) -> None:
+        self.back.add(t, y)
         key = self._key(t)
         for near in (key, key - 1, key + 1):  # the last bit may have tipped the rounding
             if near in self.seen:
                 gap = _norm(y.detach().cpu().double() - self.seen[near])
                 self.worst = max(self.worst, gap) if isfinite(gap) else inf
+                # At a saved time twice: as it was reached, and as it was reset to the stored value.
+                if near not in self.gaps or not gap <= self.gaps[near][1]:
+                    self.gaps[near] = t, gap
                 return
 
     def went(self, mesh: Mesh, rejected: int) -> None: ...
@@ -53,6 +70,13 @@ class Trajectory:
         """max ‖ŷ − y‖ / max ‖y‖ over the compared times; 0 where every state was stored or recomputed."""
         return _ratio(self.worst, self.largest)
 
+    @property
+    def curves(self) -> Curves:
+        """What a record keeps of the way back; nothing where every state was stored or recomputed."""
+        if not self.worst:
+            return {}
+        return curves_of(self.forward, self.back, [(t, _ratio(gap, self.largest)) for t, gap in self.gaps.values()])
+
     def _compared(self, t: float) -> bool:
         span = abs(self.ts[-1] - self.ts[0])
         return self.everywhere or any(abs(t - saved) <= 1e-10 * span for saved in self.ts)
@@ -61,8 +85,10 @@ class Trajectory:
         return round((t - self.ts[0]) / (self.ts[-1] - self.ts[0]) * 1e10)
 
 
-def check(trial: TorchTrial, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+def check(trial: TorchTrial, truth: Path | None, tell: Tell = silent) -> tuple[dict[str, float], Tensor]:
     """(error columns of a record, the gradient). Without a truth the columns that need one are left out.
+
+    `tell` gets the curves of the way back, also of one that fails on the way.
 
     Raises:
         Divergence: the solution or the gradient is not finite; its `metrics` holds what was found.
@@ -74,7 +100,10 @@ def check(trial: TorchTrial, truth: Path | None) -> tuple[dict[str, float], Tens
     assert watched.ys is not None
     y1 = watched.ys[-1].detach().to("cpu", torch.float64).reshape(-1)
     finite = bool(torch.isfinite(watched.ys).all())
-    watched.backward()
+    try:
+        watched.backward()
+    finally:
+        tell(trajectory.curves)
     got = watched.gradients()
     watched.clear()
     # Another library tells nothing of the states it goes back over.
@@ -86,7 +115,7 @@ def check(trial: TorchTrial, truth: Path | None) -> tuple[dict[str, float], Tens
     return metrics, torch.cat(got)
 
 
-def check_discrete(trial: TorchTrial, mesh: Mesh, got: Tensor) -> float | None:
+def check_discrete(trial: TorchTrial, mesh: Mesh | Rounds, got: Tensor) -> float | None:
     """The gradient `got` against backpropagation through the very same steps; None where that cannot be had."""
     pair = trial.pair.reference(mesh)
     if pair is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from odebench.record import METRICS
+from odebench.record import METRICS, SAMPLED, TRAINED
 from odebench.registry import Entry, metrics
 
 
@@ -26,7 +26,7 @@ RATIO = "ratio"
 ERROR = "relative 2-norm"
 
 MEANINGS: dict[str, tuple[str, str]] = {
-    "steps": (STEPS, "Accepted steps of the forward solve."),
+    "steps": (STEPS, "Accepted steps of the forward solve; with `per_sample` those of the sample of the most trials."),
     "rejected": (STEPS, "Steps of the forward solve that were tried and thrown away."),
     "steps_backward": (STEPS, "Accepted steps of a backward solve, for gradients that have one; else empty."),
     "rejected_backward": (STEPS, "Steps of a backward solve that were tried and thrown away."),
@@ -109,6 +109,54 @@ MEANINGS: dict[str, tuple[str, str]] = {
     ),
 }
 
+OF_SAMPLES: dict[str, tuple[str, str]] = {
+    "rows_forward": (
+        "rows",
+        "Rows of the state that f was evaluated on in the forward pass, added up over its calls, for a batch of more "
+        "than one. It is nfe_forward * batch where all samples step together; with `per_sample` those that are done "
+        "are not called for.",
+    ),
+    "rows_backward": ("rows", "Rows that f was evaluated on in the backward pass, added up over its calls."),
+    "steps_fewest": (
+        STEPS,
+        "Accepted steps of the sample that took the fewest, with `per_sample`. The columns steps and rejected are then "
+        "those of the sample of the most trials.",
+    ),
+    "steps_mean": (STEPS, "Accepted steps of a sample, the mean over the batch, with `per_sample`."),
+}
+
+STEPS_OF_TRAINING = "steps of training"
+OF_TRAINING: dict[str, tuple[str, str]] = {
+    "loss": ("as the workload has it", "Mean training loss over the last tenth of the steps, without the regulariser."),
+    "quality": (
+        "as the workload has it",
+        "On held-out data when training is over: accuracy, nats or rmse, as `explain WORKLOAD` says.",
+    ),
+    "quality_reference": ("as quality", "The quality of the workload's baseline on the same data, where it has one."),
+    "nfe_predict": (CALLS, "Calls of f in one solve of the evaluation: what the trained model costs to use."),
+    "predict_seconds": (SECONDS, "One evaluation on all the held-out data."),
+    "train_steps": (STEPS_OF_TRAINING, "Steps of the optimiser that were taken."),
+    "train_seconds": (SECONDS, "All steps of training together; evaluations and gauges are not in it."),
+    "seconds_to_target": (
+        SECONDS,
+        "Training until an evaluation first met `train: {target: …}`; empty where none did.",
+    ),
+    "gradient_error_start": (
+        ERROR,
+        "gradient_error before the first step of training; the column without `_start` is that of the trained model.",
+    ),
+    "hardness_steps": (STEPS, "Accepted steps of tsit5 at rtol = atol = 1e-6 on the learned field, a solve."),
+    "stiffness": (
+        "1 / time",
+        "The largest eigenvalue of the learned field by Shampine's estimate, largest over the steps of a solve.",
+    ),
+    "regulariser_ratio": (
+        RATIO,
+        "One gradient with the regulariser over one without, alternating; median of the paired ratios.",
+    ),
+    "regulariser_nfe": (CALLS, "Calls of f that the regulariser adds to the forward pass and the backward pass."),
+}
+
 
 def _factory(figure: Figure) -> Callable[[], Figure]:
     def build() -> Figure:
@@ -118,7 +166,7 @@ def _factory(figure: Figure) -> Callable[[], Figure]:
     return build
 
 
-for _name in METRICS:
-    _unit, _meaning = MEANINGS[_name]
+for _name in (*METRICS, *SAMPLED, *TRAINED):
+    _unit, _meaning = (MEANINGS | OF_SAMPLES | OF_TRAINING)[_name]
     _summary = _meaning.partition(". ")[0].rstrip(".") + "."
     metrics.add(Entry("metric", _name, _factory(Figure(_name, _unit, _meaning)), _summary))

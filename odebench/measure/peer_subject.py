@@ -13,11 +13,13 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.errors import Divergence
-from odebench.measure.check import against, relative
+from odebench.gradients import misfit
+from odebench.measure.check import Tell, against, relative, silent
 from odebench.measure.count import Counts, StepLog
 from odebench.measure.subject import Subject, TorchSubject, native_pair
 from odebench.measure.trial import Function, TorchTrial
 from odebench.peers.peer import Peer
+from odebench.per_sample import Rounds
 from odebench.problems import Bound, bind
 from odebench.record import Cell, Measure
 from odebench.spec import Spec
@@ -56,7 +58,7 @@ class TorchPeer:
         """As the library means it."""
         return self.peer.fault(error)
 
-    def reference(self, mesh: Mesh) -> TorchPeer | None:
+    def reference(self, mesh: Mesh | Rounds) -> TorchPeer | None:
         """The library's own backpropagation through the same steps: it takes them anew, and they are the same."""
         y0, saves = self.bound.y0, len(self.bound.ts) - 1
         dtype = str(y0.dtype).removeprefix("torch.")
@@ -106,8 +108,8 @@ class JaxSubject:
         told: dict[str, int] = self.trial.reported()
         return told
 
-    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
-        """Against the truth."""
+    def check(self, truth: Path | None, tell: Tell = silent) -> tuple[dict[str, float], Tensor]:
+        """Against the truth. What is compiled tells no curves."""
         y1, *parts = (torch.as_tensor(part, dtype=torch.float64) for part in self.trial.answer())
         metrics = {"reverse_error": 0.0} if self.cell.gradient.name in _KEEPING else {}
         if truth is not None:
@@ -117,7 +119,7 @@ class JaxSubject:
                 raise Divergence(f"the {what} is not finite", metrics)
         return metrics, torch.cat(parts)
 
-    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+    def discrete(self, mesh: Mesh | Rounds, got: Tensor) -> float | None:
         """Against DirectAdjoint over the same steps."""
         cell = self.cell
         saves = dict(cell.problem.options).get("saves", 1)
@@ -177,5 +179,7 @@ def _twin(cell: Cell, peer: Peer) -> Trial | None:
         Cell(cell.suite, cell.problem, Spec(peer.facts.twin), cell.gradient, cell.stepping, cell.device, cell.dtype,
              cell.batch, cell.seed)
     )  # fmt: skip
-    refused = pair.control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper)
+    refused = (
+        pair.control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper) or misfit(pair.gradient, pair.control)
+    )
     return None if refused else TorchTrial.of(pair)

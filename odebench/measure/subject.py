@@ -11,10 +11,11 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.measure.bare import BareLoop
-from odebench.measure.check import check, check_discrete
+from odebench.measure.check import Tell, check, check_discrete, silent
 from odebench.measure.count import Counts, count
 from odebench.measure.trial import NativePair, Pair, TorchTrial
 from odebench.measure.weigh import MOST_EVENTS, allocations, weigh
+from odebench.per_sample import Rounds
 from odebench.problems import bind
 from odebench.record import Cell
 from odebench.types import Loop, Mesh, Trial
@@ -40,10 +41,10 @@ class Subject(Protocol):
     def reported(self) -> dict[str, int]:
         """What the library that solves counts itself, by the names of the metrics; empty where it counts nothing."""
 
-    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
-        """(error columns, the gradient); raises Divergence if that is not finite."""
+    def check(self, truth: Path | None, tell: Tell = silent) -> tuple[dict[str, float], Tensor]:
+        """(error columns, the gradient); raises Divergence if that is not finite. `tell` gets the curves first."""
 
-    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+    def discrete(self, mesh: Mesh | Rounds, got: Tensor) -> float | None:
         """The gradient `got` against backpropagation through the same steps, where that can be had."""
 
     def weigh(self, counts: Counts) -> tuple[dict[str, int], list[str]]:
@@ -86,11 +87,11 @@ class TorchSubject:
         """As the pair says."""
         return self.trial.pair.reported()
 
-    def check(self, truth: Path | None) -> tuple[dict[str, float], Tensor]:
+    def check(self, truth: Path | None, tell: Tell = silent) -> tuple[dict[str, float], Tensor]:
         """Against the truth, and on the way back."""
-        return check(self.trial, truth)
+        return check(self.trial, truth, tell)
 
-    def discrete(self, mesh: Mesh, got: Tensor) -> float | None:
+    def discrete(self, mesh: Mesh | Rounds, got: Tensor) -> float | None:
         """Against the pair's reference."""
         return check_discrete(self.trial, mesh, got)
 
@@ -103,8 +104,11 @@ class TorchSubject:
 
     def events(self, counts: Counts) -> int:
         """About as many allocations and releases as a solve of these counts makes."""
-        one = BareLoop.of(self.trial.bound, replace(counts, nfe_forward=1, nfe_backward=0, vjp_backward=1))
-        return len(allocations(one.both)) * (counts.nfe_forward + counts.nfe_backward)
+        calls, vjps = counts.nfe_forward + counts.nfe_backward, (counts.vjp_forward or 0) + counts.vjp_backward
+        each = max(1, round(vjps / calls))  # Jacobians and tangents take many of one call
+        single = replace(counts, nfe_forward=1, nfe_backward=0, vjp_forward=0, vjp_backward=each, rows=None)
+        one = BareLoop.of(self.trial.bound, single)
+        return len(allocations(one.both)) * calls
 
     def bare(self, counts: Counts) -> Loop:
         """In torch."""

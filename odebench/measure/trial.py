@@ -12,6 +12,7 @@ from torch import Tensor
 from odebench.controllers import Replay
 from odebench.gradients import Direct
 from odebench.integrate import timed
+from odebench.per_sample import Again, Rounds
 from odebench.problems import Bound
 from odebench.types import Controller, Gradient, Mesh, Stepper, Trace
 
@@ -39,7 +40,7 @@ class Pair(Protocol):
     def fault(self, error: AssertionError) -> Exception:
         """What an assertion that failed on the way back means."""
 
-    def reference(self, mesh: Mesh) -> Pair | None:
+    def reference(self, mesh: Mesh | Rounds) -> Pair | None:
         """Backpropagation through the very steps of `mesh`, or None where it cannot be had."""
 
     def reported(self) -> dict[str, int]:
@@ -76,9 +77,10 @@ class NativePair:
         """Itself: a mistake of ours."""
         return error
 
-    def reference(self, mesh: Mesh) -> NativePair:
+    def reference(self, mesh: Mesh | Rounds) -> NativePair:
         """`direct` on the recorded steps."""
-        return NativePair(self.bound, self.stepper, Direct(), Replay(mesh))
+        again = Again(mesh) if isinstance(mesh, Rounds) else Replay(mesh)
+        return NativePair(self.bound, self.stepper, Direct(), again)
 
     def reported(self) -> dict[str, int]:
         """Nothing: no other library is asked."""
@@ -144,6 +146,11 @@ class TorchTrial:
         flat = [torch.zeros_like(x) if x.grad is None else x.grad for x in leaves]
         y0, *params = (g.detach().to("cpu", torch.float64).reshape(-1) for g in flat)
         return y0, torch.cat(params) if params else y0.new_zeros(0)
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Of dL/dy0 and dL/dθ: what every way to get them returns."""
+        return sum(leaf.nbytes for leaf in (self.bound.y0, *self.bound.params))
 
     def sync(self) -> None:
         """Wait until the device is idle."""

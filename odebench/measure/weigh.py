@@ -38,6 +38,23 @@ def weigh(trial: TorchTrial) -> dict[str, int]:
     return figures
 
 
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
+    """Peak of live tensor bytes while `run` runs, above the floor before it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        floor = torch.cuda.memory_allocated(device)
+        run()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - floor
+    peak = live = 0
+    for size in allocations(run):
+        live += size
+        peak = max(peak, live)
+    return peak
+
+
 def process_peak_bytes() -> int | None:
     """The high-water mark of this process. `ru_maxrss` is inherited over fork and exec on Linux, VmHWM is not."""
     if sys.platform.startswith("linux"):

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from odebench.errors import Refusal
-from odebench.problems.binding import initial_rows, pose
+from odebench.problems.binding import pose, rows_of
 from odebench.problems.problem import Problem
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def bind(problem: Spec, *, batch: int, seed: int, dtype: str, device: str) -> Ja
         return (ys[-1] ** 2).sum() if posed.default_loss else posed.problem.loss(arrays, ys)
 
     theta = tuple(put(value) for value in posed.problem.parameters(seed).values())
-    return JaxBound(f, theta, put(initial_rows(posed.problem.start(seed), batch, seed)), posed.ts, loss)
+    return JaxBound(f, theta, put(rows_of(posed.problem, batch, seed)), posed.ts, loss)
 
 
 @cache
@@ -131,6 +131,10 @@ def jax_arrays() -> Any:
             # Contracting over w's last axis, instead of x @ w.T, leaves no transpose for the compiler to place.
             y = jax.lax.dot_general(x, w, (((x.ndim - 1,), (w.ndim - 1,)), ((), ())))
             return y if b is None else y + b
+
+        @staticmethod
+        def concat(parts: tuple[Any, ...]) -> Any:
+            return jnp.concatenate(parts, -1)
 
         @staticmethod
         def expm(x: Any) -> Any:

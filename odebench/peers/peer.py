@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from odebench.problems import Bound
 
 # Of `adaptive`. Some libraries have one or the other in a form of their own, which would be another measurement.
-_NATIVE = ("norm", "min_step", "max_step", "dense")
+_NATIVE = ("norm", "min_step", "max_step", "dense", "per_sample")
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,11 @@ class Peer:
             known = ", ".join(module.GRADIENTS)
             return f"{module.LIBRARY} has no gradient that is {gradient.name}; it offers {known}"
         taken = getattr(module, "GRADIENT_OPTIONS", {}).get(gradient.name, ())
-        foreign = [name for name, _ in gradient.options if name not in taken]
-        if foreign:
-            return f"{module.LIBRARY}'s {gradient.name} takes no option {', '.join(foreign)}"
-        beyond = [name for name, value in stepping.options if name in _NATIVE and value != getattr(Adaptive, name)]
+        unknown = [name for name, _ in gradient.options if name not in taken]
+        if unknown:
+            return f"{module.LIBRARY}'s {gradient.name} takes no option {', '.join(unknown)}"
+        foreign = set(_NATIVE) - set(getattr(module, "STEPPING_OPTIONS", ()))
+        beyond = [name for name, value in stepping.options if name in foreign and value != getattr(Adaptive, name)]
         if beyond:
             taken = ", ".join(beyond)
             return f"{module.LIBRARY} is not driven by {taken}, which odebench's own solvers take; leave it out"

@@ -37,10 +37,14 @@ GRADIENTS: dict[str, str] = {
     "adjoint": "JointBacksolveAdjoint; with joint=False BacksolveAdjoint",
 }
 
+# Of `adaptive`, beside those that every library takes.
+STEPPING_OPTIONS = ("per_sample",)
+
 NOTE = (
-    "Adaptive steps are chosen for each sample by itself, with direct and with joint=False; the joint adjoint solves "
-    "the batch as one system, forward too. The end is landed on, saved times before it are interpolated: by a quartic "
-    "with dopri5 and tsit5, a cubic with heun, a line with euler. direct counts step sizes as constants "
+    "Adaptive steps are chosen for each sample by itself, with direct and with joint=False, whether `per_sample` is "
+    "given or not; the joint adjoint solves the batch as one system, forward too, and is refused there. Samples that "
+    "are done are evaluated on with the others. The end is landed on, saved times before it are interpolated: by a "
+    "quartic with dopri5 and tsit5, a cubic with heun, a line with euler. direct counts step sizes as constants "
     "(backprop_through_step_size_control=False), as elsewhere here; by default the library differentiates them too. "
     "The adjoints' norm is one RMS over y, its adjoint and all parameters, which drowns the state's error in many "
     "parameters; a first step is also that of the solve back. joint=False holds an adjoint of every parameter for "
@@ -65,6 +69,11 @@ def refusal(
         if not METHODS[method].adaptive:
             return (
                 f"torchode's {method} estimates no error, and would keep its first step under `adaptive`; use `fixed`"
+            )
+        if gradient.name == "adjoint" and joint and steppings.build(stepping).per_sample:
+            return (
+                "torchode's joint adjoint solves the batch as one system, so that no sample has steps of its own; give "
+                "joint: false"
             )
         return None
     if gradient.name == "adjoint" and dtype not in ("float32", "float64"):

@@ -1,6 +1,6 @@
 """Initial-value problems: analytic, classical and neural. Importing this registers them, and needs no torch."""
 
-from odebench.problems import analytic, arenstorf, classical, hamiltonian, neural, stiff
+from odebench.problems import analytic, arenstorf, classical, hamiltonian, neural, one_stiff, stiff
 from odebench.problems.binding import Bound, Posed, bind, check_problem, initial_rows, pose
 from odebench.problems.problem import ModuleProblem, Problem
 
@@ -17,6 +17,7 @@ __all__ = [
     "hamiltonian",
     "initial_rows",
     "neural",
+    "one_stiff",
     "pose",
     "stiff",
 ]

@@ -87,6 +87,13 @@ def initial_rows(start: Array, batch: int, seed: int) -> Array:
     return rows
 
 
+def rows_of(problem: Any, batch: int, seed: int) -> Array:
+    """y0 of a batch, shape (batch, dim…): the problem's own `rows` where it has them, else `initial_rows`."""
+    own = getattr(problem, "rows", None)
+    rows: Array = initial_rows(problem.start(seed), batch, seed) if own is None else own(batch, seed)
+    return rows
+
+
 def bind(spec: Spec, *, batch: int, seed: int, dtype: str, device: str) -> Bound:
     """The problem that `spec` names, ready to be solved. Imports torch.
 
@@ -104,7 +111,7 @@ def bind(spec: Spec, *, batch: int, seed: int, dtype: str, device: str) -> Bound
         raise UsageError(f"dtype must name a floating-point type of torch such as float32 or float64, got {dtype!r}")
     place = torch.device(device)
     f = _module(posed.problem, seed, kind, place)
-    y0 = torch.tensor(initial_rows(posed.problem.start(seed), batch, seed), dtype=kind, device=place)
+    y0 = torch.tensor(rows_of(posed.problem, batch, seed), dtype=kind, device=place)
     params = tuple(parameter for parameter in f.parameters() if parameter.requires_grad)
     return Bound(f, params, y0.requires_grad_(), posed.ts, _loss(posed))
 

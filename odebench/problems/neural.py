@@ -100,6 +100,43 @@ class Conv:
         return y
 
 
+@problem(reference="Jin, Zhang, Zhu, Tang & Karniadakis, SympNets, Neural Networks 132 (2020): gradient modules")
+@dataclass(frozen=True)
+class NeuralHamiltonian:
+    """q' = K₀ᵀ(a₀·tanh(K₀p + b₀)), p' = −K₁ᵀ(a₁·tanh(K₁q + b₁)): of H = T(p) + V(q), each Σ a·log cosh(K· + b).
+
+    State (q, p), each of `dim` components. a uniform within [0, 1], so that V and T are convex; K and b uniform within
+    ±1/√dim; row 0 of the start is standard normal.
+    """
+
+    default_span: ClassVar[tuple[float, float]] = (0.0, 10.0)
+    separable: ClassVar[bool] = True
+
+    dim: int = 1
+    hidden: int = 8
+
+    def __post_init__(self) -> None:
+        _positive(dim=self.dim, hidden=self.hidden)
+
+    def parameters(self, seed: int) -> dict[str, Array]:
+        draw, theta = generator(seed, PARAMETERS), {}
+        for index in range(2):
+            theta[f"weight_{index}"] = _uniform(draw, self.dim, (self.hidden, self.dim))
+            theta[f"bias_{index}"] = _uniform(draw, self.dim, (self.hidden,))
+            theta[f"scale_{index}"] = draw.uniform(0.0, 1.0, (self.hidden,))
+        return theta
+
+    def start(self, seed: int) -> Array:
+        return generator(seed, START).standard_normal(2 * self.dim)
+
+    def field(self, xp: Any, t: Any, y: Any, theta: tuple[Any, ...]) -> Any:
+        def slope(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
+            return xp.linear(scale * xp.tanh(xp.linear(x, weight, bias)), weight.T)
+
+        q, p = y[..., : self.dim], y[..., self.dim :]
+        return xp.stack((*xp.unstack(slope(p, *theta[:3])), *xp.unstack(-slope(q, *theta[3:]))))
+
+
 def _uniform(draw: np.random.Generator, fan_in: int, shape: tuple[int, ...]) -> Array:
     bound = 1.0 / math.sqrt(fan_in)
     return draw.uniform(-bound, bound, shape)

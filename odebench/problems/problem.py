@@ -31,8 +31,9 @@ class Problem(Startable, Protocol):
     (`odebench.problems.torch_field.TorchArrays` lists the functions), so that every engine runs the very same f.
     Optional, and looked up by name: `exact(xp, t0, t, y0, theta)`, the closed form of y(t) from y(t0) = y0 with floats
     t0 and t; `loss(xp, ys)`, a scalar of the solution at the saved times, shape (times, batch, dim…), where it is not
-    the sum of squares of the last state; `separable`, True where the state has two halves q and p along its last axis
-    with q' = g(t, p) and p' = h(t, q), which symplectic schemes ask for; `stiff`, True where the truth takes an
+    the sum of squares of the last state; `rows(batch, seed)`, all of y0, shape (batch, dim…), float64, where the rows
+    behind the first are not its neighbours; `separable`, True where the state has two halves q and p along its last
+    axis with q' = g(t, p) and p' = h(t, q), which symplectic schemes ask for; `stiff`, True where the truth takes an
     implicit solver, which treats the samples of the batch one by one.
     """
 

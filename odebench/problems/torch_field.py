@@ -14,9 +14,9 @@ from odebench.problems.problem import Problem
 class TorchArrays:
     """What a field may call as `xp.…`, besides arithmetic; another engine offers the same names.
 
-    `stack` and `unstack` go along the last axis. `linear(x, w, b=None)` is x·wᵀ + b. `conv2d(x, w, b)` pads with zeros
-    to keep the size, for odd kernels. `expm` is the matrix exponential. Torch's own functions stand here unwrapped
-    where they can, since every Python frame around them would be paid at each evaluation of f.
+    `stack`, `unstack` and `concat` go along the last axis. `linear(x, w, b=None)` is x·wᵀ + b. `conv2d(x, w, b)` pads
+    with zeros to keep the size, for odd kernels. `expm` is the matrix exponential. Torch's own functions stand here
+    unwrapped where they can, since every Python frame around them would be paid at each evaluation of f.
     """
 
     sin, cos, exp, sqrt, tanh, sigmoid = torch.sin, torch.cos, torch.exp, torch.sqrt, torch.tanh, torch.sigmoid
@@ -30,6 +30,10 @@ class TorchArrays:
     @staticmethod
     def unstack(y: Tensor) -> tuple[Tensor, ...]:
         return torch.unbind(y, -1)
+
+    @staticmethod
+    def concat(parts: tuple[Tensor, ...]) -> Tensor:
+        return torch.cat(parts, -1)
 
     @staticmethod
     def conv2d(x: Tensor, w: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.errors import Divergence, Refusal, UsageError
-from odebench.gradients import Backsolve
+from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
 from odebench.solve.fields import Asked, checked, is_direct, params_of
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
@@ -23,6 +23,10 @@ from odebench.solve.times import arriving, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
 from odebench.types import Controller, Field, Params
+
+_SAMPLES = (
+    "per_sample counts samples along the first axis of y0, and it is a tuple; join its tensors along another axis"
+)
 
 
 def odeint(
@@ -52,7 +56,9 @@ def odeint(
             per interval of `t` unless that or grid_constructor(f, y0, t) says otherwise; perturb looks at f from inside
             each of these steps. Steps chosen by tolerances take first_step, min_step, max_step, max_num_steps, safety,
             ifactor, dfactor, norm, and what the stepping `adaptive` of a suite takes. grid_points (or step_t) are
-            landed on; at jump_t the solve starts afresh, and looks at f from either side.
+            landed on; at jump_t the solve starts afresh, and looks at f from either side. With per_sample the first
+            axis of y0 counts samples, each takes steps of its own, and f gets t as a column, a time for each row of the
+            y that it is given; three more evaluations look whether f can be asked so.
         params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
             depends on nothing else that needs a gradient.
         event_fn: not taken.
@@ -103,7 +109,14 @@ def drive(
         rtol, atol, f = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.around(f)
     norm = read.norm if laid is None else laid.norm(read.norm)
     control = control_of(one_step_per_interval(method, pair.stepper), read, tolerances(rtol, atol, start), norm)
-    refused = control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper) or _misfit(pair, control)
+    refused = (
+        control.refusal(pair.stepper)
+        or pair.gradient.refusal(pair.stepper)
+        or misfit(pair.gradient, control)
+        or _misfit(pair, control)
+    )
+    if laid is not None and getattr(control, "per_sample", False):
+        refused = refused or _SAMPLES
     if refused:
         raise Refusal(f"{pair.name}: {refused}")
     if len(ts) == 1:

@@ -42,7 +42,7 @@ class RungeKutta:
 
     def step(self, f: Field, t: float, dt: float, state: State) -> Step:
         """One step; the error is dt·Σ(b − b_low)k."""
-        return self._judged(dt, *self.stages(f, t, dt, state, len(self.tableau.b)))
+        return self.judged(dt, *self.stages(f, t, dt, state, len(self.tableau.b)))
 
     def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
         """The same, and the tableau's continuous extension."""
@@ -55,7 +55,7 @@ class RungeKutta:
                 more.append(f(t + c * dt, combine(y, dt, row, more)))
             return [combine(y, dt, dense.weights(place), more) for place in places]
 
-        return self._judged(dt, y1, ks), inside
+        return self.judged(dt, y1, ks), inside
 
     def advance(self, f: Field, t: float, dt: float, state: State) -> State:
         """One step without its error estimate, nor the stages that only serve it."""
@@ -106,7 +106,8 @@ class RungeKutta:
             total = total + xis[i]
         return (total,), params_bar
 
-    def _judged(self, dt: float, y1: Tensor, ks: list[Tensor]) -> Step:
+    def judged(self, dt: float, y1: Tensor, ks: list[Tensor]) -> Step:
+        """What `step` gives, of what `stages` gave for all stages."""
         tableau = self.tableau
         error = weighted(dt, tableau.error_weights, ks) if tableau.b_low is not None else None
         return Step((y1, ks[-1]) if tableau.fsal else (y1,), error)

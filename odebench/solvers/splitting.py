@@ -62,7 +62,8 @@ class Splitting:
             return None
         return (
             "it moves two halves of the state in turn, q by a slope of p and p by a slope of q, and this problem does "
-            "not split so; use a problem that does (harmonic_oscillator, pendulum, kepler, henon_heiles), or rk4"
+            "not split so; use a problem that does (harmonic_oscillator, pendulum, kepler, henon_heiles, "
+            "neural_hamiltonian), or rk4"
         )
 
     def init(self, f: Field, t: float, y: Tensor) -> State:
