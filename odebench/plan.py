@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import SuiteError, UsageError
+from odebench.gradients import misfit
 from odebench.peers.peer import Peer
 from odebench.record import AXES, Cell
-from odebench.registry import gradients, installed, problems, solvers, steppings
+from odebench.registry import installed, registries
+from odebench.regularisers.regulariser import StepTerm, WeightTerm
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
 from odebench.suite.loading import Suite, find_suite, load_suites
@@ -105,21 +107,49 @@ class _Refusals:
     def of(self, cell: Cell) -> str | None:
         """Why the cell cannot be measured, or None; the first reason of several, those of the mathematics first."""
         solver = self._build("solver", cell.solver)
+        if self.suite.training is not None:
+            return self._training(cell, solver)
         if isinstance(solver, Peer):
             return self._mali(cell) or self._peer(cell, solver) or self._device(cell.device)
         return (
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
+            or self._together(cell)
             or self._problem(cell, solver)
             or self._misfit(cell)
             or self._device(cell.device)
         )
 
+    def _training(self, cell: Cell, solver: Any) -> str | None:
+        if isinstance(solver, Peer):
+            return f"`kind: train` trains by odebench's own solvers, and {cell.solver} is of another library"
+        return (
+            self._pair("stepping", cell.stepping, cell.solver)
+            or self._mali(cell)
+            or self._pair("gradient", cell.gradient, cell.solver)
+            or self._together(cell)
+            or self._workload(cell, solver)
+            or self._device(cell.device)
+        )
+
+    def _workload(self, cell: Cell, solver: Any) -> str | None:
+        """What the workload and its regulariser ask of the others."""
+        workload = self._build("workload", cell.problem)
+        if isinstance(solver, Selective) and (said := _named(solver.refusal(workload), cell.solver)):
+            return said
+        named = dict(cell.problem.options).get("regulariser")
+        if named is None:
+            return None
+        spec = Spec.from_data(named)
+        term, control = self._build("regulariser", spec), self._build("stepping", cell.stepping)
+        return _named(term.refusal(solver, control), cell.solver) or _unfit(
+            term, spec.name, workload, control, cell.gradient
+        )
+
     def _build(self, kind: str, spec: Spec) -> Any:
         if (kind, spec) not in self.built:
-            registry = {"problem": problems, "solver": solvers, "gradient": gradients, "stepping": steppings}[kind]
-            self.built[kind, spec] = registry.build(spec)
+            self.built[kind, spec] = registries[kind].build(spec)
         return self.built[kind, spec]
 
     def _pair(self, kind: str, spec: Spec, solver: Spec) -> str | None:
@@ -134,6 +164,9 @@ class _Refusals:
                 ) from error
             self.answers[pair] = _named(said, solver)
         return self.answers[pair]
+
+    def _together(self, cell: Cell) -> str | None:
+        return misfit(self._build("gradient", cell.gradient), self._build("stepping", cell.stepping))
 
     def _problem(self, cell: Cell, solver: Any) -> str | None:
         if not isinstance(solver, Selective):
@@ -167,6 +200,22 @@ class _Refusals:
         if index < self.cuda_devices:
             return None
         return f"there is no {device} here: the {self.cuda_devices} CUDA device(s) count from cuda:0"
+
+
+def _unfit(term: Any, name: str, workload: Any, control: Any, gradient: Spec) -> str | None:
+    """Why a regulariser does not go with a gradient, a stepping or a workload, or None."""
+    if isinstance(term, StepTerm) and (gradient.name not in ("direct", "aca", "recursive", "reversible")):
+        return (
+            f"{name} adds up figures of the steps, and {gradient.name} is no gradient of whole steps; use direct, aca, "
+            "recursive or reversible"
+        )
+    if isinstance(term, StepTerm) and dict(gradient.options).get("control"):
+        return f"{name} wraps the solver, and direct(control) does not see through the wrapping; use direct"
+    if isinstance(term, WeightTerm) and not getattr(workload, "structured", False):
+        return f"{name} needs a field that is a product of layers, such as that of system_identification"
+    if not isinstance(term, WeightTerm) and getattr(control, "per_sample", False):
+        return f"{name} reads steps of the whole batch, and per_sample has them by the row; leave one of them out"
+    return None
 
 
 def _named(said: str | None, solver: Spec) -> str | None:

@@ -28,7 +28,7 @@ Key = tuple[str, str]  # suite, cell
 _CELL = {"suite": str, "device": str, "dtype": str, "batch": int, "seed": int}
 _RECORD = {
     **dict.fromkeys(("reason", "machine", "commit", "version", "started"), str),
-    **dict.fromkeys(("metrics", "samples", "settings"), dict),
+    **dict.fromkeys(("metrics", "samples", "settings", "curves"), dict),
     "mesh": list,
 }
 _FIELDS = [each.name for each in fields(Record) if each.name != "cell"]
@@ -210,6 +210,8 @@ def read_lines(path: Path, whole: bool = False) -> list[tuple[str, Record]]:
 def record_to_data(record: Record) -> dict[str, Any]:
     """One line of records.jsonl, as plain data."""
     data = {name: getattr(record, name) for name in _FIELDS} | {"notes": list(record.notes)}
+    if not record.curves:
+        del data["curves"]  # most cells have none
     return {"format": FORMAT, "cell": record.cell.to_data(), "key": record.cell.key, **data}
 
 
@@ -235,6 +237,9 @@ def record_from_data(data: Any) -> Record:
         for name, kind in kinds.items():
             if not isinstance(getattr(owner, name), kind):
                 raise ValueError(f"not a whole record: {name} {getattr(owner, name)!r:.60}")
+    for name, curve in record.curves.items():
+        if not isinstance(curve, list) or not all(type(value) in (int, float) for value in curve):
+            raise ValueError(f"not a whole record: curve {name} is no list of numbers")
     for name, value in record.metrics.items():
         if type(value) not in (int, float) or (type(value) is int and abs(value) >= 10**DIGITS):
             raise ValueError(f"not a whole record: {name} {value!r:.60} is no number")

@@ -1,15 +1,24 @@
-"""The pages of `explain`: every entry has one, and what it says was asked of the entry itself."""
+"""The pages of `explain`: every name has one, and what it says of an entry was asked of the entry itself."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from rich.cells import cell_len
 
-from odebench.cli import explain
+from odebench.cli import explain, explain_entry
+from odebench.cli.topics import KINDS, topics
+from odebench.compare.policy import GROUPS
+from odebench.compare.verdicts import Verdict
 from odebench.errors import UsageError
+from odebench.health.finding import State
 from odebench.measure.metrics import MEANINGS
-from odebench.record import METRICS
+from odebench.record import ALIASES, COLUMNS, METRICS, STATUSES
 from odebench.registry import Entry, gradients, load_builtins, registries, solvers
+from odebench.suite.grammar import KEYS as SUITE_KEYS
+from odebench.suite.grammar import MEASURES
 
 load_builtins()
 ENTRIES = [f"{kind}:{entry.name}" for kind, registry in registries.items() for entry in registry]
@@ -78,7 +87,7 @@ def test_a_gradient_tells_its_memory_law_and_its_solvers() -> None:
 
 
 def test_every_gradient_has_a_memory_law() -> None:
-    assert {entry.name for entry in gradients} == set(explain.LAWS)
+    assert {entry.name for entry in gradients} == set(explain_entry.LAWS)
 
 
 def test_options_have_types_and_defaults() -> None:
@@ -113,9 +122,81 @@ def test_a_scheme_that_needs_real_tensors_has_no_count_of_evaluations() -> None:
         def init(self, f, t, y):
             return (float(y),)
 
-    assert explain._evaluations(Picky()) is None
+    assert explain_entry._evaluations(Picky()) is None
 
 
 def test_every_figure_of_a_record_is_explained() -> None:
     assert tuple(MEANINGS) == METRICS
     assert facts("peak_memory_bytes")["unit"] == "bytes"
+
+
+TOPICS = [f"{topic.kind}:{topic.name}" for topic in topics() if topic.kind not in registries]
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_everything_beside_the_registries_has_a_page_that_fits_too(name: str) -> None:
+    page = explain.page(name, 80)
+    kind, _, rest = name.partition(":")
+    heading, about = page.split("\n\n")[:2]
+    assert heading == f"{rest} ({kind})"
+    assert about.strip()
+    assert max(map(cell_len, page.splitlines())) <= 80
+
+
+def test_without_a_name_all_that_can_be_explained_is_listed() -> None:
+    text = explain.index(80)
+    assert max(map(cell_len, text.splitlines())) <= 80
+    listed = set(text.replace(",", " ").split())
+    for kind in KINDS:
+        assert f"\n{kind}: {KINDS[kind]}" in text or kind == "workload"  # of which there may be none
+    for topic in topics():
+        assert topic.name in listed or " " in topic.name or "." in topic.name
+
+
+def test_nothing_that_is_printed_goes_unexplained() -> None:
+    known = {(topic.kind, topic.name) for topic in topics()}
+    assert {name for kind, name in known if kind == "status"} == set(STATUSES)
+    assert {name for kind, name in known if kind in ("column", "metric")} >= set(COLUMNS)
+    assert {name for kind, name in known if kind in ("columns", "group")} >= set(ALIASES)
+    assert {name for kind, name in known if kind == "verdict"} >= {each.value for each in Verdict}
+    assert {name for kind, name in known if kind == "state"} == {each.value for each in State}
+    assert {name for kind, name in known if kind == "group"} == set(GROUPS)
+    assert {name for kind, name in known if kind == "key"} >= {*SUITE_KEYS, *(f"measure.{key}" for key in MEASURES)}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("measure.match_error", "for instance  measure: {match_error: 1e-6}"),
+        ("match_error", "measure.match_error (key)"),
+        ("timed_out", "raise it with --timeout"),
+        ("cannot tell", "(verdict)"),
+        ("130", "Interrupted"),
+        ("torchode", "pip install 'odebench[torchode]'"),
+        ("suite:quickstart", "mlp(dim=8, hidden=32, span=[0, 5])"),
+        ("work-precision", "odebench plot RESULTS --kind work-precision -o fig.pdf"),
+        ("exact", "peak_memory_bytes"),
+        ("alf.eta", "a number; default: 1.0"),
+        ("adaptive.safety", "a number; default: 0.9"),
+        ("overhead", "also: suite:overhead"),
+    ],
+)
+def test_a_page_says_what_one_wants_to_know(name: str, words: str) -> None:
+    assert words in explain.page(name, 200)
+
+
+def test_a_name_in_no_registry_gets_a_hint_from_all_kinds() -> None:
+    with pytest.raises(UsageError, match="did you mean 'timed_out'"):
+        explain.page("timedout")
+    with pytest.raises(UsageError, match="no status is called 'zzzz'; `odebench explain` shows"):
+        explain.page("status:zzzz")
+
+
+def test_no_page_imports_torch() -> None:
+    code = (
+        "import sys\nfrom odebench.cli.pages import page\n"
+        "for name in (None, 'alf', 'torchode', 'work-precision', 'suite:peers', 'measure'):\n"
+        "    assert page('explain', [], name=name, width=80)\n"
+        "assert not {'torch', 'numpy', 'jax', 'matplotlib'} & set(sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

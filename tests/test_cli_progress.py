@@ -43,25 +43,28 @@ def started(
     return progress, every
 
 
+def run(progress: Progress, clock: Clock, cell: Cell, seconds: float, status: str = "ok") -> None:
+    progress.cell_started(cell)
+    clock.now += seconds
+    progress.cell_finished(Record(cell, status, "" if status == "ok" else "it was so"))
+
+
 def test_time_left_is_what_the_measured_cells_took(clock: Clock) -> None:
     progress, every = started(clock, 6, refused=2)
     assert progress.time_left() is None
     for cell in every[:2]:
         progress.cell_finished(Record(cell, "refused", "it cannot"))
     assert progress.time_left() is None
-    clock.now += 30
-    progress.cell_finished(Record(every[2], "ok"))
+    run(progress, clock, every[2], 30)
     assert progress.time_left() == 90
-    clock.now += 10
-    progress.cell_finished(Record(every[3], "timed_out", "too slow"))
+    run(progress, clock, every[3], 10, "timed_out")
     assert progress.time_left() == 40
 
 
 def test_cells_of_an_earlier_run_count_as_done_and_take_no_time(clock: Clock) -> None:
     progress, every = started(clock, 4, done=2)
     assert progress.line() == "2/4, 0:00 elapsed"
-    clock.now += 5
-    progress.cell_finished(Record(every[0], "ok"))
+    run(progress, clock, every[0], 5)
     assert progress.line() == "3/4, 0:05 elapsed, about 0:05 left"
 
 

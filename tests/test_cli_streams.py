@@ -192,18 +192,6 @@ def test_a_stream_that_cannot_show_a_name_does_not_end_the_command(tmp_path: Pat
     assert b"\\u2500" in done.stdout
 
 
-def test_show_on_a_terminal_fits_and_tells_what_it_had_no_room_for(tmp_path: Path) -> None:
-    path = tmp_path / "results.csv"
-    write_csv(path, MANY)
-    code, shown = in_terminal(ROOT, "show", path)
-    left = screen(shown)
-    assert code == 0
-    assert max(map(len, left)) <= 80
-    assert "no room for vjp_backward, " in shown
-    _, wide = in_terminal(ROOT, "show", path, columns=160)
-    assert "no room" not in wide
-
-
 def test_csv_of_show_is_the_csv_it_was_given(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write_csv(path, MANY)

@@ -110,6 +110,8 @@ def test_a_wheel_holds_the_suites_and_finds_them_without_the_checkout(tmp_path: 
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(unpacked)
     assert (unpacked / "odebench" / "py.typed").exists()
+    shipped = {path.name for path in (unpacked / "odebench" / "page" / "assets").iterdir()}
+    assert shipped == {path.name for path in (ROOT / "odebench" / "page" / "assets").iterdir()}
     ask = "from odebench.suite.loading import shipped_suites; print(*shipped_suites().values(), sep='\\n')"
     found = subprocess.run(
         [sys.executable, "-c", ask],

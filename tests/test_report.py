@@ -9,8 +9,9 @@ import pytest
 from rich.cells import cell_len
 
 from odebench.errors import UsageError
-from odebench.record import COLUMNS, Cell, Record
-from odebench.report import layout, table, text, units
+from odebench.record import ALIASES, COLUMNS, Cell, Record
+from odebench.report import choosing, folding, layout, table, text, units
+from odebench.report.cards import Cards
 from odebench.spec import Spec
 
 COUPLED = {"coupled": {"base": "rk4", "coupling": 0.999}}
@@ -85,7 +86,7 @@ def test_a_table_at_80_columns_looks_so() -> None:
 def test_names_that_are_not_clear_without_their_options_are_folded() -> None:
     other = {"coupled": {"base": "dopri5", "coupling": 0.99}}
     drawn = lines([MANY[0], MANY[2], record(other, "reversible")], 80)
-    assert not any(" is " in line for line in drawn)
+    assert not any("coupled is " in line for line in drawn)
     index = next(i for i, line in enumerate(drawn) if line.startswith("coupled(base=rk4,"))
     assert drawn[index + 1] == " coupling=0.999)"
     assert drawn[index + 2].startswith("coupled(")
@@ -154,39 +155,42 @@ def test_a_table_to_come_keeps_room_for_ratios_only_where_peers_are_planned() ->
 
 
 def test_chosen_columns_are_never_left_out() -> None:
-    columns = table.parse_columns("solver,errors,wall,nfe,memory,graph,process,repeats,status")
+    columns = choosing.parse_columns("solver,errors,wall,nfe,memory,graph,process,repeats,status")
     made = table.chosen_table(MANY, columns)
-    assert layout.fit(made, 80).columns == tuple(columns)
-    assert layout.fit(made, 80).left_out == ()
+    blocks = folding.blocks_of(made, 80)
+    assert blocks is not None
+    names, figures = ["solver", "status"], [column for column in columns if column not in ("solver", "status")]
+    assert [name for block in blocks for name in block.columns if name not in names] == figures
+    assert all(name in block.columns for block in blocks for name in names)
 
 
 def test_short_names_stand_for_columns_and_unknown_ones_get_a_suggestion() -> None:
-    assert table.parse_columns("solver,nfe,wall,wall") == ["solver", "nfe_forward", "nfe_backward", "wall_seconds"]
+    assert choosing.parse_columns("solver,nfe,wall,wall") == ["solver", "nfe_forward", "nfe_backward", "wall_seconds"]
     with pytest.raises(UsageError, match=r"no column is called 'solvr'; did you mean 'solver'\?"):
-        table.parse_columns("solvr")
+        choosing.parse_columns("solvr")
     with pytest.raises(UsageError, match="names no column"):
-        table.parse_columns(" , ")
+        choosing.parse_columns(" , ")
 
 
 def test_every_short_name_means_columns_of_the_contract() -> None:
-    assert {column for columns in table.ALIASES.values() for column in columns} <= set(COLUMNS)
-    assert not set(table.ALIASES) & set(COLUMNS)
+    assert {column for columns in ALIASES.values() for column in columns} <= set(COLUMNS)
+    assert not set(ALIASES) & set(COLUMNS)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("wall", [0.001, 0.01234, 2.5]), ("-wall", [2.5, 0.01234, 0.001])])
 def test_sorted_rows_have_those_without_a_value_last(text: str, expected: list[float]) -> None:
-    made = table.sorted_table(table.reading_table([MANY[2], MANY[4], MANY[0], MANY[1]]), *table.parse_sort(text))
+    made = choosing.sorted_table(table.reading_table([MANY[2], MANY[4], MANY[0], MANY[1]]), *choosing.parse_sort(text))
     assert [row["wall_seconds"] for row in made.rows] == [*expected, None]
 
 
 def test_a_figure_that_is_no_number_sorts_last_too() -> None:
     records = [record(gradient_error=math.nan), record(gradient_error=math.inf), record(gradient_error=1.0)]
-    made = table.sorted_table(table.reading_table(records), "gradient_error", False)
+    made = choosing.sorted_table(table.reading_table(records), "gradient_error", False)
     assert [str(row["gradient_error"]) for row in made.rows] == ["1.0", "inf", "nan"]
 
 
 def test_sorting_dissolves_groups_into_a_column() -> None:
-    made = table.sorted_table(table.reading_table(MANY), "wall_seconds", False)
+    made = choosing.sorted_table(table.reading_table(MANY), "wall_seconds", False)
     assert made.group_by == ()
     assert made.columns[0] == "problem"
 
@@ -210,10 +214,18 @@ def test_wide_characters_are_counted_in_cells() -> None:
 
 
 def test_a_growing_table_keeps_room_for_figures_to_come() -> None:
-    place = layout.fit(table.planned_table(each.cell for each in MANY), 80, measured=False)
+    place = folding.growing(table.planned_table(each.cell for each in MANY), 80)
     for each in MANY:
         for line in place.row(table.record_to_row(each)):
             assert cell_len(line.text) <= 80
+
+
+def test_a_table_that_grows_in_a_very_narrow_terminal_grows_by_cards() -> None:
+    place = folding.growing(table.planned_table(each.cell for each in MANY), 40)
+    assert isinstance(place, Cards)
+    drawn = [line.text for each in MANY for line in place.row(table.record_to_row(each))]
+    assert max(map(cell_len, drawn)) <= 40
+    assert drawn[:3] == ["rk4 · direct", "  nfe fwd 400, nfe bwd 400, vjp 400,", "  wall time 12.3 ms, overhead 1.31,"]
 
 
 @pytest.mark.parametrize("width", [5, 8, 13, 40])

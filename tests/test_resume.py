@@ -49,6 +49,8 @@ class Watcher:
     def __init__(self) -> None:
         self.started: list[Cell] = []
         self.finished: list[Record] = []
+        self.truths: list[Cell] = []
+        self.stages: dict[Cell, list[str]] = {}
         self.notes: list[str] = []
         self.done: list[Record] = []
         self.planned = 0
@@ -56,8 +58,17 @@ class Watcher:
     def start(self, plan, folder, done):
         self.planned, self.done = len(plan.cells), list(done)
 
+    def truth_started(self, cell):
+        self.truths.append(cell)
+
+    def truth_ended(self, cell):
+        assert cell in self.truths
+
     def cell_started(self, cell):
         self.started.append(cell)
+
+    def cell_stage(self, cell, stage):
+        self.stages.setdefault(cell, []).append(stage)
 
     def cell_finished(self, record):
         self.finished.append(record)

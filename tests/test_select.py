@@ -49,6 +49,8 @@ CELL = Cell(
         "stepping=adaptive(atol=1, rtol=1e-5)",
         "problem=mlp(activation=tanh, dim=5)",
         "suite!=other",
+        "suite='my suite'",
+        'suite != "my"',
         "not not mlp",
         "alf and rk4 or mlp",
         "mlp or alf and rk4",

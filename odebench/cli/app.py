@@ -9,11 +9,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from odebench.cli import complete, gate, own
-from odebench.cli.exits import Commands
+from odebench.cli import complete, doctoring, gate, own, plotting, reporting, showing
+from odebench.cli.exits import CODES, Commands
 from odebench.cli.options import (
     AsJson,
-    Columns,
     Devices,
     Form,
     NoColor,
@@ -21,24 +20,14 @@ from odebench.cli.options import (
     Plugins,
     Quiet,
     Rules,
-    Sort,
     Strict,
     Suites,
     Where,
 )
-from odebench.errors import NothingSelected, UsageError
+from odebench.errors import UsageError
 from odebench.report.screen import Format, Screen
 
-EXIT_CODES = """\b
-exit codes:
-  0    all well
-  1    a regression was found, or a solver failed check
-  2    wrong usage, or an invalid suite or results file; nothing was run
-  3    the run ended, and some cells are not ok (refused ones do not count)
-  4    a gated metric cannot be told; only with --strict
-  5    the filter selected nothing
-  70   a fault of odebench itself
-  130  interrupted; what was finished is saved"""
+EXIT_CODES = "\b\nexit codes:\n" + "\n".join(f"  {code:<3}  {meaning}" for code, meaning in CODES.items())
 
 
 class Kind(StrEnum):
@@ -49,6 +38,8 @@ class Kind(StrEnum):
     gradients = "gradients"
     stepping = "stepping"
     metrics = "metrics"
+    workloads = "workloads"
+    regularisers = "regularisers"
     suites = "suites"
 
 
@@ -128,11 +119,21 @@ def run(
     timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="For one cell.")] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="CPU cells at a time; they disturb one another.")] = 1,
     resume: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Run what an earlier run has not; suites may be left out.")
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Run what an earlier run has not; suites may be left out.",
+            autocompletion=complete.results,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the cells, run nothing.")] = False,
     baseline: Annotated[
-        str | None, typer.Option(metavar="RESULTS", help="Compare with these results, and exit 1 on a regression.")
+        str | None,
+        typer.Option(
+            metavar="RESULTS",
+            help="Compare with these results, and exit 1 on a regression.",
+            autocompletion=complete.results,
+        ),
     ] = None,
     fail_on: Rules = None,
     strict: Strict = False,
@@ -203,18 +204,28 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Of what.")], json: AsJson =
     screen.data(page("catalogue" if json else "list", plugin or [], of=kind.value, width=screen.width))
 
 
-@app.command(name="explain", short_help="One of these: what it is and costs.")
+@app.command(name="explain", short_help="What a name means, of whatever kind.")
 def explain_(
-    name: Annotated[str, typer.Argument(help="Such as rk4, 'alf(eta=0.9)', overhead.", autocompletion=complete.names)],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Such as rk4, 'alf(eta=0.9)', alf.eta, overhead, refused. [default: all there are]",
+            autocompletion=complete.names,
+        ),
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """One solver, gradient, problem, metric or stepping: what it is, what it costs, where it comes from.
+    """What a name means: a solver, gradient, problem, its options, a library, a column, a status, a key of suites, …
+
+    Without a name: all that can be explained. Of methods it tells what they cost and where they come from.
 
     \b
     examples:
-      odebench explain dopri5
+      odebench explain
       odebench explain "alf(eta=0.9)"
       odebench explain gradient:adjoint
+      odebench explain measure.match_error
+      odebench explain timed_out
     """
     from odebench.cli.pages import page
 
@@ -222,40 +233,15 @@ def explain_(
     screen.data(page("explain", plugin or [], name=name, width=min(screen.width or 80, 100)))
 
 
-@app.command(short_help="The table of an earlier run.")
-def show(
-    results: Annotated[str, typer.Argument(metavar="RESULTS", help="A results folder, or a CSV of one.")],
-    form: Form = Format.table,
-    columns: Columns = None,
-    sort: Sort = None,
-    where: Where = None,
-    no_color: NoColor = False,
-    quiet: Quiet = False,
-) -> None:
-    """The table again, from a results folder or its CSV.
-
-    \b
-    examples:
-      odebench show results/quickstart-2026-01-31T120000Z
-      odebench show results.csv --sort -memory -k gradient=direct
-      odebench show results.csv --columns solver,gradient,wall,memory --format markdown
-    """
-    from odebench.api import filter_of
-    from odebench.report.output import report
-    from odebench.store import read_results
-
-    chosen = filter_of(where)
-    records = [record for record in read_results(results) if chosen is None or chosen.matches(record.cell)]
-    if not records:
-        raise NothingSelected(f"-k {where!r} selects none of the cells in {results}")
-    report(records, Screen(False if no_color else None, quiet), form, columns, sort)
-
-
+app.command(short_help="The table of an earlier run.")(showing.show)
 app.command(short_help="Verdicts on two results; the gate of a CI.")(gate.compare)
 app.command(short_help="False alarms and power of the gate here.")(gate.selftest)
 app.add_typer(gate.baseline, name="baseline", short_help="Keep the baseline of a gate.")
 app.command(short_help="What a solver claims, put to the test.")(own.check)
 app.add_typer(own.init, name="init", short_help="A commented starter.")
+app.command(short_help="One figure for a paper, with its caption.")(plotting.plot)
+app.command(short_help="One page with the table and every figure.")(reporting.report)
+app.command(short_help="What would spoil a measurement here.")(doctoring.doctor)
 
 
 @app.command(short_help="The JSON schema of suite files.")

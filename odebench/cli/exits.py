@@ -18,6 +18,17 @@ FAULT = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell shows of any program whose reader has gone
 
+CODES: dict[int, str] = {
+    0: "all well",
+    1: "a regression was found, or a solver failed check",
+    2: "wrong usage, or an invalid suite or results file; nothing was run",
+    3: "the run ended, and some cells are not ok (refused ones do not count)",
+    4: "a gated metric cannot be told; only with --strict",
+    5: "the filter selected nothing",
+    FAULT: "a fault of odebench itself",
+    INTERRUPTED: "interrupted; what was finished is saved",
+}
+
 
 class Commands(TyperGroup):
     """Turns errors into messages and exit codes, so that they are the same however the app is called."""

@@ -1,296 +1,183 @@
-"""What can be named in a suite, in words: the pages of `odebench list` and `odebench explain`. Torch-free."""
+"""What one name means: the pages of `odebench explain`, and the list of all that have one. Torch-free."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Iterator
-from typing import Any
+import importlib
+from collections.abc import Callable
+from itertools import groupby
 
 from odebench.api import spelling_of
-from odebench.cli.explain_peer import heading, libraries_with, library_data, peer_facts
-from odebench.errors import OdebenchError, UsageError, did_you_mean
-from odebench.peers.peer import Peer
-from odebench.registry import SPAN, Entry, Option, gradients, registries, solvers, steppings
-from odebench.report.text import UNLIMITED, fold, plain
+from odebench.cli.aligned import aligned
+from odebench.cli.explain_entry import entry_page, option_words
+from odebench.cli.explain_peer import library_facts
+from odebench.cli.topics import KINDS, Topic, topics
+from odebench.errors import UsageError, did_you_mean
+from odebench.registry import Entry, registries
+from odebench.report.text import fold
 from odebench.spec import Spec
-from odebench.suite.options import canonical, default_of, describe
+from odebench.suite.options import canonical
 from odebench.suite.spelling import parse
-from odebench.types import Stepper
+from odebench.suite.words import about_option
 
-# N steps of an s-stage scheme: (memory held until the backward pass, evaluations of f in it, exact?)
-LAWS = {
-    "direct": ("the graph of all steps: grows with N * s", "none", "yes, to rounding"),
-    "adjoint": ("one evaluation's graph and one augmented state", "those of the solve back", "no: discretised anew"),
-    "interpolated": (
-        "one evaluation's graph, one augmented state, and N states; two steps' slopes while going back",
-        "those of the solve back; and in each step looked into its stages anew where the scheme has an interpolant of "
-        "its own, else one where its states hold no slopes",
-        "no: discretised anew",
-    ),
-    "aca": ("one step's graph, and N states", "s * N", "yes, to rounding"),
-    "recursive": (
-        "one step's graph, and `checkpoints` states",
-        "s * N, and s for each step retaken: with c checkpoints no step more than r times, r the least with "
-        "binomial(c + r, c) >= N",
-        "yes, to rounding",
-    ),
-    "reversible": (
-        "one step's graph",
-        "about N with alf and reversible_heun, 2 * s * N with coupled",
-        "yes, as far as rounding lets the steps be undone",
-    ),
-    "symplectic": ("one evaluation's graph, and N states", "(2 * s - 1) * N", "yes, to rounding"),
-    "forward": (
-        "one evaluation's graph and d + 1 states, and as many at each saved time, for d derivatives",
-        "none; each one of the forward pass carries d + 1 products with its Jacobian",
-        "yes, to rounding",
-    ),
-}
+_LISTED = ("problems", "solvers", "gradients", "stepping", "workloads", "regularisers")  # keys that name registries
 
 
 def find(name: str) -> tuple[Entry, Spec]:
-    """The one entry that `name` means, and the spec with its options: `rk4`, `mali`, `alf(eta=0.9)`, `solver:alf`.
+    """The one entry of a registry that `name` means, and the spec with its options: `rk4`, `mali`, `alf(eta=0.9)`.
 
     Raises:
-        UsageError: nothing is called so, or several kinds of things are.
+        UsageError: nothing is called so, or several things are, or its options are wrong.
     """
-    kind, colon, rest = name.partition(":")
-    chosen = {kind: registries[kind]} if colon and kind in registries else registries
-    data = parse(spelling_of(rest.strip() if chosen is not registries else name, "name"))
-    bare = data if isinstance(data, str) else next(iter(data))
-    known = {each: {n: e for e in registry for n in (e.name, *e.aliases)} for each, registry in chosen.items()}
-    found = [each for each, names in known.items() if bare in names]
-    if not found:
-        every = [n for names in known.values() for n in names]
-        hint = did_you_mean(bare, every) or f"; `odebench list {next(iter(chosen))}s` shows what there is"
-        raise UsageError(f"no {' or '.join(chosen)} is called {bare!r}{hint}")
-    if len(found) > 1:
-        options = " or ".join(f"{each}:{name}" for each in found)
-        raise UsageError(f"{bare!r} is a {' and a '.join(found)}; write {options}")
-    entry = known[found[0]][bare]
-    return entry, canonical(entry.kind, data) if isinstance(data, dict) else Spec(entry.name)
+    chosen, bare = _split(name)
+    found = _entry(bare, chosen, name)
+    if found is None:
+        raise _unknown(bare, chosen, [topic for topic in topics() if topic.kind in registries])
+    return found
 
 
 def page(name: str, width: int = 80) -> str:
-    """Everything there is to say about one solver, gradient, problem, metric or stepping.
+    """Everything there is to say about one name: of a registry first, then of all else.
 
     Raises:
         UsageError: see `find`.
     """
-    entry, spec = find(name)
-    built = _built(entry, spec)
-    facts = [("aliases", ", ".join(entry.aliases)), *_facts(entry, built), ("reference", entry.reference)]
-    if entry.source != "odebench":
-        facts.append(("from", entry.source))
-    blocks = [[f"{spec} ({entry.kind})"]]
-    blocks += [fold(paragraph, width, 0) for paragraph in _paragraphs(entry, built)]
-    blocks.append(_aligned([(key, value) for key, value in facts if value], width))
-    if entry.options:
-        blocks.append(["options", *_aligned([(n, _option(o)) for n, o in entry.options.items()], width)])
+    chosen, bare = _split(name)
+    words = [each for each in topics() if each.kind not in registries]
+    # `cannot tell` and `3` are no spellings of anything registered.
+    odd = any(bare == each.name and not each.name.isidentifier() for each in words)
+    entry = None if odd else _entry(bare, chosen, name)
+    if entry is not None:
+        others = [each for each in words if each.name == entry[0].name and chosen is None]
+        return entry_page(*entry, width) + "".join(f"\nalso: {each.kind}:{each.name}\n" for each in others)
+    option = _option(bare, chosen, width)
+    return option if option is not None else _topic(bare, chosen, width)
+
+
+def index(width: int = 80) -> str:
+    """All that can be explained, kind by kind."""
+    usage = "odebench explain NAME; KIND:NAME where several things are called so; NAME.OPTION for an option"
+    lines = [*fold(usage, width, 2), ""]
+    for kind, group in groupby(topics(), key=lambda topic: topic.kind):
+        # Methods of other libraries are listed by their library.
+        names = [topic.name for topic in group if kind != "solver" or "." not in topic.name]
+        lines += [f"{kind}: {KINDS[kind]}", *(f"  {line}" for line in fold(", ".join(names), width - 2, 0)), ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _entry(name: str, chosen: str | None, asked: str) -> tuple[Entry, Spec] | None:
+    """The one entry that `name` means, and the spec with its options: `rk4`, `mali`, `alf(eta=0.9)`; None if none."""
+    if chosen is not None and chosen not in registries:
+        return None
+    data = parse(spelling_of(name, "name"))
+    bare = data if isinstance(data, str) else next(iter(data))
+    among = registries if chosen is None else {chosen: registries[chosen]}
+    found = [(kind, entry) for kind, registry in among.items() for entry in registry if bare in _names(entry)]
+    if len(found) > 1:
+        kinds = [kind for kind, _ in found]
+        raise UsageError(f"{bare!r} is a {' and a '.join(kinds)}; write {' or '.join(f'{k}:{asked}' for k in kinds)}")
+    if not found:
+        return None
+    ((_, entry),) = found
+    return entry, canonical(entry.kind, data) if isinstance(data, dict) else Spec(entry.name)
+
+
+def _option(name: str, chosen: str | None, width: int) -> str | None:
+    """The page of one option, `alf.eta`; None where there is no such."""
+    owner, _, option = name.rpartition(".")
+    among = [registries[chosen]] if chosen in registries else [] if chosen else list(registries.values())
+    entries = [entry for registry in among for entry in registry if owner in _names(entry) and option in entry.options]
+    if len(entries) != 1:
+        return None
+    (entry,) = entries
+    about = fold(about_option(entry, entry.options[option]) or entry.summary, width, 0)
+    facts = [("type", option_words(entry.options[option])), ("of", f"{entry.kind} {entry.name}")]
+    return _joined([f"{entry.name}.{option} (option)"], about, aligned(facts, width))
+
+
+def _topic(name: str, chosen: str | None, width: int) -> str:
+    known = [each for each in topics() if chosen in (None, each.kind)]
+    found = [each for each in known if name == each.name] or [each for each in known if name in each.aliases]
+    if len(found) > 1:
+        raise UsageError(f"{name!r} is several things; write {' or '.join(f'{e.kind}:{e.name}' for e in found)}")
+    if not found:
+        raise _unknown(name, chosen, known)
+    (topic,) = found
+    more = _MORE[topic.kind](topic) if topic.kind in _MORE else []
+    return _joined([f"{topic.name} ({topic.kind})"], fold(topic.about, width, 0), aligned(more, width) if more else [])
+
+
+def _unknown(name: str, chosen: str | None, known: list[Topic]) -> UsageError:
+    hint = did_you_mean(name, [each for topic in known for each in (topic.name, *topic.aliases)])
+    place = f"`odebench list {chosen}s`" if chosen in registries else "`odebench explain`"
+    what = f"no {chosen}" if chosen else "nothing"
+    return UsageError(f"{what} is called {name!r}{hint or f'; {place} shows what there is'}")
+
+
+def _split(name: str) -> tuple[str | None, str]:
+    """(kind, name) of `gradient:adjoint`."""
+    kind, colon, rest = name.partition(":")
+    return (kind, rest.strip()) if colon and kind in KINDS else (None, name)
+
+
+def _joined(*blocks: list[str]) -> str:
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
-def listing(kinds: str, width: int | None = None) -> str:
-    """One line for each entry: name, aliases, summary, options; other libraries' methods last, library by library.
-
-    `kinds` is `solvers`, `suites`, …
-    """
-    if kinds == "suites":
-        return "\n".join(_aligned([(each["name"], each["summary"]) for each in _suites()], width or UNLIMITED)) + "\n"
-    registry = registries[kinds.removesuffix("s")]
-    common = [option.name for option in registry.common]
-    parts: dict[str | None, list[tuple[str, str]]] = {None: []}
-    for entry in registry:
-        peer = _peer(entry)
-        own = [name for name in entry.options if name not in common]
-        options = f" [{', '.join(own)}]" if own else ""
-        row = " = ".join((entry.name, *entry.aliases)), f"{entry.summary.rstrip('.')}{options}"
-        parts.setdefault(None if peer is None else heading(peer), []).append(row)
-    lines = []
-    for title, rows in parts.items():
-        lines += [*([] if title is None else ["", title]), *_aligned(rows, width or UNLIMITED)]
-    lines += [f"\nevery {registry.kind} also takes {', '.join(common)}"] if common else []
-    return "\n".join(lines) + "\n"
+def _names(entry: Entry) -> tuple[str, ...]:
+    return (entry.name, *entry.aliases)
 
 
-def catalogue(kinds: str) -> list[dict[str, Any]]:
-    """The same for programs: plain data, one mapping for each entry."""
-    if kinds == "suites":
-        return _suites()
-    found = []
-    for entry in registries[kinds.removesuffix("s")]:
-        peer = _peer(entry)
-        data = {
-            "name": entry.name,
-            "aliases": list(entry.aliases),
-            "summary": entry.summary,
-            "reference": entry.reference,
-            "source": entry.source,
-            "options": {name: _option_data(option) for name, option in entry.options.items()},
-        }
-        found.append(data if peer is None else data | {"library": library_data(peer)})
-    return found
+def _of_library(topic: Topic) -> list[tuple[str, str]]:
+    return library_facts(importlib.import_module(f"odebench.peers.{topic.name}"), topic.name)
 
 
-def _peer(entry: Entry) -> Peer | None:
-    """The method of another library that `entry` makes, if it does; nothing of a plugin's is built."""
-    built = _built(entry, Spec(entry.name)) if entry.kind == "solver" and entry.source == "odebench" else None
-    return built if isinstance(built, Peer) else None
-
-
-def _suites() -> list[dict[str, Any]]:
+def _of_suite(topic: Topic) -> list[tuple[str, str]]:
     from odebench.suite.loading import shipped_suites
     from odebench.suite.yaml_source import read_documents
 
-    found = []
-    for name, path in shipped_suites().items():
-        about = [str(document.data.get("description", "")) for document in read_documents(path)]
-        found.append({"name": name, "summary": plain(" ".join(about)), "path": str(path)})
-    return found
+    path = shipped_suites()[topic.name]
+    facts: list[tuple[str, str]] = []
+    for document in read_documents(path):
+        facts.append(("asks", str(document.data.get("description", ""))))
+        for key in _LISTED:
+            facts += [(key, ", ".join(str(Spec.from_data(each)) for each in document.data.get(key, ()) if each))]
+    return [(name, text) for name, text in (*facts, ("file", str(path))) if text]
 
 
-def _option_data(option: Option) -> dict[str, Any]:
-    data = {"type": describe(option.type), "required": option.required}
-    return data if option.required else data | {"default": default_of(option)}
+def _of_key(topic: Topic) -> list[tuple[str, str]]:
+    """What stands below a key, and an example of it."""
+    from odebench.suite.words import KEYS
+
+    below = [name for name in KEYS if name.startswith(f"{topic.name}.")]
+    example = EXAMPLES.get(topic.name, "")
+    return [(name, text) for name, text in (("for instance", example), ("below it", ", ".join(below))) if text]
 
 
-def _option(option: Option) -> str:
-    if option.required:
-        return f"{describe(option.type)}; must be given"
-    default = default_of(option)
-    spelt = str(default).lower() if isinstance(default, bool) else str(default)  # as YAML has it
-    told = "the problem's own" if option is SPAN else "none" if default is None else spelt
-    return f"{describe(option.type)}; default: {told}"
+def _of_columns(topic: Topic) -> list[tuple[str, str]]:
+    from odebench.compare.policy import GROUPS
+
+    return [("holds", ", ".join(GROUPS[topic.name]))]
 
 
-def _built(entry: Entry, spec: Spec) -> Any:
-    """What the entry makes, or None where it cannot be made without options or without torch."""
-    if entry.kind == "problem":
-        return None
-    try:
-        return entry.build(dict(spec.options))
-    except OdebenchError:
-        return None
+def _of_figure(topic: Topic) -> list[tuple[str, str]]:
+    from odebench.figures.kinds import KINDS as FIGURES
+
+    costs = FIGURES[topic.name].costs
+    facts = [("draw it", f"odebench plot RESULTS --kind {topic.name} -o fig.pdf")]
+    return facts + ([("against", ", ".join(costs))] if costs else [])
 
 
-def _paragraphs(entry: Entry, built: Any) -> Iterator[str]:
-    """The docstrings, without what they say about errors."""
-    seen: list[str] = []
-    # A metric and a peer are all in their factory's docstring; what other factories make may have more to say.
-    alone = entry.kind == "metric" or built is None or isinstance(built, Peer)
-    sources = (entry.factory,) if alone else (entry.factory, type(built))
-    for source in sources:
-        text = re.split(r"\n\s*(?:Raises|Returns|Args):", inspect.getdoc(source) or entry.summary)[0]
-        for paragraph in (" ".join(lines.split()) for lines in text.split("\n\n")):
-            # Factory and class often open with the same words, then say more or less.
-            if paragraph and not any(each.startswith(paragraph.partition(":")[0]) for each in seen):
-                seen.append(paragraph)
-                yield paragraph
-
-
-def _facts(entry: Entry, built: Any) -> list[tuple[str, str]]:
-    if isinstance(built, Peer):
-        return peer_facts(built)
-    if entry.kind == "solver" and built is not None:
-        return _solver_facts(built)
-    if entry.kind == "gradient" and built is not None:
-        memory, backward, exact = LAWS.get(entry.name, ("", "", ""))
-        law = [("memory", memory), ("backward", backward and f"evaluations of f: {backward}"), ("exact", exact)]
-        return law + _answers(built, solvers) + _libraries(entry)
-    if entry.kind == "stepping" and built is not None:
-        return _answers(built, solvers) + _libraries(entry)
-    if entry.kind == "metric" and built is not None and hasattr(built, "unit"):
-        return [("unit", built.unit)]
-    return []
-
-
-def _solver_facts(stepper: Any) -> list[tuple[str, str]]:
-    tableau = getattr(stepper, "tableau", None)
-    error = stepper.error_order
-    facts = [("order", str(stepper.order)), ("error order", "no error estimate" if error is None else str(error))]
-    if tableau is not None:
-        facts.append(("stages", str(len(tableau.b))))
-        facts.append(("fsal", "yes: the last stage is the next step's first" if tableau.fsal else "no"))
-    counted = _evaluations(stepper)
-    if counted is not None:
-        start, step = counted
-        facts.append(("evaluations", f"{step} per step{f', and {start} to start with' if start else ''}"))
-    facts.append(("reversible", "yes: a step can be undone" if hasattr(stepper, "unstep") else "no"))
-    taken, refused = [], []
-    for gradient in gradients:
-        reason = _refusal(gradient, stepper)
-        if reason is None:
-            taken.append(gradient.name)
-        else:
-            refused.append((f"not {gradient.name}", reason))
-    reason = next((r for e in steppings if (r := _refusal(e, stepper)) is not None), None)
-    facts += [("gradients", ", ".join(taken)), *refused]
-    return facts if reason is None else [*facts, ("not adaptive", reason)]
-
-
-def _answers(judge: Any, others: Any) -> list[tuple[str, str]]:
-    """Which solvers a gradient or a stepping takes, of those walked here: other libraries walk by themselves."""
-    taken: list[str] = []
-    refused: list[str] = []
-    for entry in others:
-        stepper = _built(entry, Spec(entry.name))
-        if isinstance(stepper, Stepper):
-            (taken if judge.refusal(stepper) is None else refused).append(entry.name)
-    return [("solvers", "all" if not refused else ", ".join(taken)), ("not with", ", ".join(refused))]
-
-
-def _libraries(entry: Entry) -> list[tuple[str, str]]:
-    """Which other libraries have a gradient or a stepping."""
-    peers = [peer for each in solvers if (peer := _peer(each)) is not None]
-    return [("libraries", ", ".join(libraries_with(entry, peers)))]
-
-
-def _refusal(entry: Entry, stepper: Any) -> str | None:
-    # `fixed` wants a number of steps before it can be asked; any will do.
-    built = _built(entry, Spec.of(entry.name, {"steps": 1} if entry.name == "fixed" else {}))
-    answer = built.refusal(stepper) if built is not None else None
-    return answer if answer is None else str(answer)
-
-
-class _Ghost:
-    """Stands for a tensor where only the calls of f are counted: whatever is done with it gives it back."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *_args, **_options: self
-
-    def _same(self, *_others: Any) -> _Ghost:
-        return self
-
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = _same
-
-
-def _evaluations(stepper: Any) -> tuple[int, int] | None:
-    """(calls of f to start, calls of f in one step), counted; None for a scheme that needs real tensors."""
-    calls = 0
-
-    def f(_t: Any, _y: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return _Ghost()
-
-    try:
-        state = stepper.init(f, 0.0, _Ghost())
-        start = calls
-        getattr(stepper, "advance", lambda *args: stepper.step(*args).state)(f, 0.0, 1.0, state)
-    except Exception:  # of a plugin's scheme, which may do anything with what it takes for a tensor
-        return None
-    return start, calls - start
-
-
-def _aligned(rows: list[tuple[str, str]], width: int) -> list[str]:
-    """Two columns, the second folded."""
-    left = max((len(name) for name, _ in rows), default=0)
-    lines = []
-    for name, text in rows:
-        folded = fold(" ".join(text.split()), max(24, width - left - 4), 0)
-        lines.append(f"  {name:<{left}}  {folded[0]}".rstrip())
-        lines += [f"{'':{left + 4}}{line}" for line in folded[1:]]
-    return lines
+EXAMPLES = {
+    "problems": "problems: [van_der_pol, {mlp: {dim: 16, hidden: 64}}]",
+    "solvers": "solvers: [dopri5, alf, {coupled: {base: rk4, coupling: 0.999}}]",
+    "gradients": "gradients: [direct, adjoint, {recursive: {checkpoints: 8}}]",
+    "stepping": "stepping: [{fixed: {steps: 100}}, {adaptive: {rtol: 1e-5, atol: 1e-6}}]",
+    "exclude": "exclude: [{solver: alf, stepping: adaptive}]",
+    "measure": "measure: {repeats: 10, warmup: auto, timeout: 120}",
+    "measure.match_error": "measure: {match_error: 1e-6}",
+    "plugins": "plugins: [my_solver.py]",
+    "train": "train: {steps: 200, optimiser: adam, lr: 1e-3}",
+}
+_MORE: dict[str, Callable[[Topic], list[tuple[str, str]]]] = {
+    "library": _of_library, "suite": _of_suite, "key": _of_key, "group": _of_columns, "figure": _of_figure,
+}  # fmt: skip

@@ -50,6 +50,17 @@ def peer_facts(peer: Peer) -> list[tuple[str, str]]:
     return [*facts, ("home", module.HOMEPAGE), ("install", peer.install), ("installed", installed(peer))]
 
 
+def library_facts(module: Any, name: str) -> list[tuple[str, str]]:
+    """What there is to say of a whole library, whose adapter is `module`."""
+    methods = list(module.METHODS)
+    peer = Peer(name, methods[0])
+    facts = [("methods", ", ".join(f"{name}.{method}" for method in methods))]
+    facts += [(f"gradient {gradient}", what) for gradient, what in module.GRADIENTS.items()]
+    facts.append(("mind", module.NOTE))
+    facts += [("home", module.HOMEPAGE), ("install", peer.install), ("installed", installed(peer))]
+    return [*facts, ("reference", module.REFERENCE)]
+
+
 def libraries_with(entry: Entry, peers: Iterable[Peer]) -> list[str]:
     """The libraries that have a gradient, or a method for a stepping."""
     having = []

@@ -21,8 +21,13 @@ baseline = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, no
 
 
 def compare(
-    base: Annotated[str | None, typer.Argument(metavar="BASE", help="A results folder, or a CSV of one.")] = None,
-    new: Annotated[str | None, typer.Argument(metavar="NEW", help="What is compared with it.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Argument(metavar="BASE", help="A results folder, or a CSV of one.", autocompletion=complete.results),
+    ] = None,
+    new: Annotated[
+        str | None, typer.Argument(metavar="NEW", help="What is compared with it.", autocompletion=complete.results)
+    ] = None,
     fail_on: Rules = None,
     margin: Margin = None,
     strict: Strict = False,
@@ -122,8 +127,15 @@ def baseline_() -> None:
 
 @baseline.command(short_help="Rewrite the cells that changed.")
 def update(
-    base: Annotated[str, typer.Argument(metavar="BASE", help="The CSV to bring up to date; made if not there.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="A results folder, or a CSV of one.")],
+    base: Annotated[
+        str,
+        typer.Argument(
+            metavar="BASE", help="The CSV to bring up to date; made if not there.", autocompletion=complete.results
+        ),
+    ],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="A results folder, or a CSV of one.", autocompletion=complete.results)
+    ],
     prune: Annotated[bool, typer.Option("--prune", help="Drop cells that NEW lacks.")] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -18,7 +18,7 @@ def check(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="PLUGIN", help="my.py, my.py:NAME, or a name such as alf.", autocompletion=complete.solvers
+            metavar="PLUGIN", help="my.py, my.py:NAME, or a name such as alf.", autocompletion=complete.claims
         ),
     ],
     plugin: Plugins = None,
@@ -71,3 +71,22 @@ def solver(
 
     path = init_solver(name, output)
     Screen().note(f"{path} is written; try: odebench check {path}")
+
+
+@init.command(short_help="A suite of one's own.")
+def suite(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="[default: my_suite]")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", metavar="FILE", help="[default: NAME.yaml]")] = None,
+) -> None:
+    """Write a commented suite that runs as it is in under a minute, and its schema for editors; nothing is overwritten.
+
+    \b
+    examples:
+      odebench init suite
+      odebench run my_suite.yaml
+    """
+    from odebench.cli.pages import page
+    from odebench.cli.starting import init_suite
+
+    path, schema = init_suite(name, output, page("schema", []))
+    Screen().note(f"{path} is written, with {schema} for editors; try: odebench run {path}")

@@ -36,7 +36,7 @@ def answer(order: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> 
 
 
 def _make(order: Mapping[str, Any]) -> str:
-    from odebench.cli import explain
+    from odebench.cli import explain, listing
     from odebench.suite.schema import suite_schema
 
     load_builtins()
@@ -44,9 +44,10 @@ def _make(order: Mapping[str, Any]) -> str:
         load_plugin(plugin)
     words = order["words"]
     if order["kind"] == "list":
-        return explain.listing(words["of"], words["width"])
+        return listing.listing(words["of"], words["width"])
     if order["kind"] == "catalogue":
-        return json.dumps(explain.catalogue(words["of"]), indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(listing.catalogue(words["of"]), indent=1, ensure_ascii=False) + "\n"
     if order["kind"] == "explain":
-        return explain.page(words["name"], words["width"])
+        name = words["name"]
+        return explain.index(words["width"]) if name is None else explain.page(name, words["width"])
     return json.dumps(suite_schema(), indent=2, ensure_ascii=False) + "\n"

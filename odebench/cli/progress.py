@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
+
+from odebench.cli.live_line import LiveLine
+from odebench.cli.pace import Pace
 from odebench.record import AXES, Cell, Record
 from odebench.report import layout, units
+from odebench.report.folding import growing
 from odebench.report.screen import Screen
+from odebench.report.shortening import short_names
 from odebench.report.table import planned_table
 from odebench.report.text import plain
 from odebench.rows import record_to_row
@@ -22,12 +27,13 @@ from odebench.rows import record_to_row
 if TYPE_CHECKING:
     from odebench.plan import Plan
 
-TICK = 1.0  # seconds between two looks at the clock; the parent sleeps in between
-ERASE = "\r\x1b[2K"
+_AT_ONCE = 2  # running cells that are named
+_LEAST_NAME = 12  # cells of a line below which a name that is cut tells nothing
+_TRUTH = "true answer"
 
 
 class Progress(AbstractContextManager["Progress"]):
-    """Observes one run. Rows appear if `rows`; the line, if stderr is a terminal.
+    """Observes one run. Rows appear if `rows`; the line, if stderr is a terminal; cells that fail, wherever it goes.
 
     The line is gone whenever anything else is written, and for good when the context ends, however it ends.
     """
@@ -36,15 +42,14 @@ class Progress(AbstractContextManager["Progress"]):
         self.screen, self.rows, self.clock = screen, rows, clock
         self.folder: Path | None = None
         self.excluded = 0
-        self._statuses: Counter[str] = Counter()
-        self._total = self._to_measure = self._measured = 0
-        self._running: dict[Cell, float] = {}
-        self._told: tuple[str, ...] = AXES  # the axes by which cells of this run differ
-        self._began = clock()
         self.sheet: Sheet | None = None
-        self._lock = threading.RLock()
-        self._over = threading.Event()
-        self._ticker: threading.Thread | None = None
+        self._statuses: Counter[str] = Counter()
+        self._total = 0
+        self._running: dict[Cell, tuple[float, str]] = {}  # since when, and what its worker is at
+        self._names = Names([])
+        self._began = clock()
+        self._pace = Pace([], {}, clock)
+        self._live = LiveLine(screen, self.line)
 
     def start(self, plan: Plan, folder: Path, done: Iterable[Record]) -> None:
         """The run begins; `done` are the records that an earlier one has left."""
@@ -53,60 +58,77 @@ class Progress(AbstractContextManager["Progress"]):
         missing = [each for each in plan.cells if (each.cell.suite, each.cell.key) not in keys]
         self.folder, self.excluded = Path(folder), plan.excluded
         self._total = len(earlier) + len(missing)
-        self._to_measure = sum(each.refusal is None for each in missing)
         self._began = self.clock()
+        timeouts = {suite.name: suite.measure.timeout for suite in plan.suites}
+        self._pace = Pace([each.cell for each in missing if each.refusal is None], timeouts, self.clock)
         cells = [record.cell for record in earlier] + [each.cell for each in missing]
-        self._told = tuple(axis for axis in AXES if len({getattr(cell, axis) for cell in cells}) > 1)
+        self._names = Names(cells)
         if self.rows:
             self.sheet = Sheet(self.screen, cells)
         for record in earlier:
             self._count(record)
-        if self.screen.live_line:
-            self._ticker = threading.Thread(target=self._tick, name="odebench-progress", daemon=True)
-            self._ticker.start()
-        self._draw()
+        self._live.start()
+
+    def truth_started(self, cell: Cell) -> None:
+        """A worker took the true answer that the cell will be judged by."""
+        self._pace.truth_started()
+        self._now_at(cell, _TRUTH, self.clock())
+
+    def truth_ended(self, cell: Cell) -> None:
+        """It is there, or cannot be had."""
+        with self._live.lock:
+            self._pace.truth_ended()
+            self._running.pop(cell, None)
+        self._live.draw()
 
     def cell_started(self, cell: Cell) -> None:
         """A worker took this cell."""
-        with self._lock:
-            self._running[cell] = self.clock()
-        self._draw()
+        self._pace.started(cell)
+        self._now_at(cell, "", self.clock())
+
+    def cell_stage(self, cell: Cell, stage: str) -> None:
+        """Its worker has come to this gauge."""
+        since, before = self._running[cell]
+        if stage != before:
+            self._now_at(cell, stage, since)
 
     def cell_finished(self, record: Record) -> None:
         """A cell is measured, refused or lost; its record is on disk."""
-        with self._lock:
+        with self._live.lock:
             self._running.pop(record.cell, None)
-            self._measured += record.status != "refused"
-            self._erase()
+            self._pace.ended(record.cell)
+            self._live.erase()
             self._count(record)
-        self._draw()
+            self._tell_failure(record)
+        self._live.draw()
 
     def note(self, text: str) -> None:
         """A remark of the executor."""
-        with self._lock:
-            self._erase()
+        with self._live.lock:
+            self._live.erase()
             self.screen.note(plain(text))
-        self._draw()
+        self._live.draw()
 
-    def line(self) -> str:
-        """The line as it is now: done and total first, because the end is what a narrow terminal drops."""
+    def line(self, width: int | None = None) -> str:
+        """The line as it is now, with as much of it as `width` cells have room for: how far, how long, what runs."""
         now = self.clock()
         bad = sum(n for status, n in self._statuses.items() if status not in ("ok", "refused"))
-        parts = [f"{self._statuses.total()}/{self._total}", f"{units.duration(now - self._began)} elapsed"]
-        left = self.time_left()
-        parts += [f"about {units.duration(left)} left"] if left is not None else []
-        parts += [f"{bad} not ok"] if bad else []
-        running = [f"{units.duration(now - since)} {self._name(cell)}" for cell, since in self._running.items()]
-        return plain(", ".join(parts) + (f" · {', '.join(running)}" if running else ""))
-
-    def _name(self, cell: Cell) -> str:
-        return " ".join(str(getattr(cell, axis)) for axis in self._told) or cell.key
+        left = self._pace.left() if self._statuses.total() < self._total else None
+        done = f"{self._statuses.total()}/{self._total}"
+        elapsed = f"{units.duration(now - self._began)} elapsed"
+        rest = [f"about {units.duration(left)} left"] if left is not None else []
+        rest += [f"{bad} not ok"] if bad else []
+        head, running = ", ".join((done, elapsed, *rest)), self._told_running(now)
+        if width is None or cell_len(head) + 3 + cell_len(running) <= width:
+            return f"{head} · {running}" if running else head
+        room = width - cell_len(head) - 3
+        if room >= _LEAST_NAME:
+            return f"{head} · {set_cell_size(running, room - 1).rstrip()}…"
+        return head if cell_len(head) <= width else ", ".join((done, *rest))
 
     def time_left(self) -> float | None:
-        """Seconds, if the cells to come take as long as those measured so far; None before the first."""
-        if not self._measured:
-            return None
-        return (self.clock() - self._began) / self._measured * max(0, self._to_measure - self._measured)
+        """Seconds, as `Pace` has them."""
+        return self._pace.left()
 
     def summary(self) -> str:
         """One line for the end: how many cells of each status, how many were excluded, and where the results are."""
@@ -121,29 +143,53 @@ class Progress(AbstractContextManager["Progress"]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        if self._ticker is not None:
-            self._ticker.join()
-        self._erase()
+        self._live.__exit__(kind, error, trace)
+
+    def _now_at(self, cell: Cell, stage: str, since: float) -> None:
+        with self._live.lock:
+            self._running[cell] = since, stage
+        self._live.draw()
+
+    def _told_running(self, now: float) -> str:
+        running = list(self._running.items())
+        told = [
+            f"{units.duration(now - since)} {f'{stage} of ' if stage == _TRUTH else f'{stage} ' * bool(stage)}"
+            f"{self._names.of(cell)}"
+            for cell, (since, stage) in running[:_AT_ONCE]
+        ]
+        more = [f"{len(running) - _AT_ONCE} more"] if len(running) > _AT_ONCE else []
+        return plain(", ".join((*told, *more)))
 
     def _count(self, record: Record) -> None:
         self._statuses[record.status] += 1
         if self.sheet is not None:
             self.sheet.add(record)
 
-    def _tick(self) -> None:
-        while not self._over.wait(TICK):
-            self._draw()
+    def _tell_failure(self, record: Record) -> None:
+        """What a row on the same terminal does not tell already."""
+        if record.status not in ("ok", "refused") and not (self.sheet is not None and self.screen.together):
+            status = record.status.replace("_", " ")
+            self.screen.note(plain(f"{status}: {self._names.in_full(record.cell)}: {record.reason}"), "red")
 
-    def _draw(self) -> None:
-        if self.screen.live_line and not self._over.is_set():
-            with self._lock:
-                width = shutil.get_terminal_size().columns or 80
-                self.screen.tell(ERASE + self.line()[: width - 1])
 
-    def _erase(self) -> None:
-        if self.screen.live_line:
-            self.screen.tell(ERASE)
+class Names:
+    """Cells by what tells them apart from the others of the run."""
+
+    def __init__(self, cells: list[Cell]) -> None:
+        self._told = tuple(axis for axis in AXES if len({getattr(cell, axis) for cell in cells}) > 1)
+        table = planned_table(cells)
+        self._short = short_names(replace(table, columns=AXES))
+
+    def of(self, cell: Cell) -> str:
+        """In short."""
+        return " ".join(self._short.get((axis, name), name) for axis, name in self._values(cell)) or cell.key
+
+    def in_full(self, cell: Cell) -> str:
+        """As tables and filters have it."""
+        return " ".join(name for _, name in self._values(cell)) or cell.key
+
+    def _values(self, cell: Cell) -> Iterator[tuple[str, str]]:
+        return ((axis, str(getattr(cell, axis))) for axis in self._told)
 
 
 class Sheet:
@@ -152,14 +198,14 @@ class Sheet:
     def __init__(self, screen: Screen, cells: list[Cell]) -> None:
         self.screen = screen
         self.table = planned_table(cells)
-        self.layout = layout.fit(self.table, screen.width, measured=False)
+        self.place = growing(self.table, screen.width)
         self._group: tuple[object, ...] = ()
-        screen.lines([*layout.caption(self.table, self.layout), *self.layout.header()])
+        screen.lines([*layout.caption(self.table, self.place), *self.place.header()])
 
     def add(self, record: Record) -> None:
         """Print one row, under a heading of its own where the group changes."""
         row = record_to_row(record)
         group = tuple(row[name] for name in self.table.group_by)
-        lines = layout.heading(group) if group != self._group else []
+        lines = layout.heading(group, self.screen.width) if group != self._group else []
         self._group = group
-        self.screen.lines([*lines, *self.layout.row(row)])
+        self.screen.lines([*lines, *self.place.row(row)])

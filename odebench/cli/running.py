@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odebench.api import filter_of
+from odebench.cli.advising import tell_advice
 from odebench.cli.exits import INTERRUPTED
+from odebench.cli.forecasting import tell_time
 from odebench.cli.progress import Progress
 from odebench.errors import NothingSelected, ResultsError
 from odebench.record import AXES, Record
 from odebench.report.layout import Line
-from odebench.report.output import left_out, report, write
+from odebench.report.output import report, write
 from odebench.report.screen import Format, Screen
 from odebench.report.table import arrange, chosen_table
 from odebench.report.text import UNLIMITED, fold, plain
@@ -64,11 +66,20 @@ def perform(order: Order, screen: Screen, form: Format, gate: Gate | None = None
             screen.complain(f"interrupted; to go on: {resume_line(order, progress.folder)}")
         return INTERRUPTED
     if progress.sheet is not None:
-        left_out(progress.sheet.layout.left_out, screen)
+        tell_left_out(progress.sheet.place.left_out, result.folder, screen)
     elif form is not Format.junit:  # it is of verdicts only
         report(result.records, screen, form)
     screen.note(progress.summary())
+    tell_advice(result.records, screen, result.folder)
     return result.exit_code if gate is None else gate.close(result, screen, form)
+
+
+def tell_left_out(columns: Sequence[str], folder: Path, screen: Screen) -> None:
+    """Which figures the rows had no room for."""
+    if columns and screen.width:
+        told = f"no room for {', '.join(columns)}: {shlex.join(['odebench', 'show', str(folder)])} has it"
+        for line in fold(told, screen.width, 2):
+            screen.note(line, "dim")
 
 
 def resume_line(order: Order, folder: Path) -> str:
@@ -92,6 +103,8 @@ def rehearse(order: Order, screen: Screen, form: Format) -> int:
     write(arrange(rows.rows, ()) if reads else rows, screen, form)
     already = f"; {len(there)} done already" if there else ""
     screen.note(f"{census(cells)}{already}; {plan.excluded} excluded by the suite; nothing was run")
+    if reads:  # programs do not wait for an estimate
+        tell_time(cells, plan.suites, order.jobs, order.resume, screen)
     return 0
 
 

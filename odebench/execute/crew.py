@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -35,6 +35,7 @@ class Job:
     memory_share: float | None = None  # of the memory available when it starts; None: no limit
     threads: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()  # what it imports that is slow to: imported once, for all forks to come
 
 
 @dataclass(eq=False)
@@ -74,6 +75,7 @@ class Crew:
     def __init__(self, *, preload: bool = True) -> None:
         self.running: list[Worker] = []
         self.wakeups = 0  # how often `wait` was woken; a waiting run costs nothing between them
+        self.heard: Callable[[Worker], None] = lambda worker: None  # called when a worker has said something
         self._preload = preload
         self._selector = selectors.DefaultSelector()
         self._nursery: Nursery | None = None
@@ -153,6 +155,7 @@ class Crew:
                 self._forget(worker)
                 return
             worker.answer.feed(chunk)
+            self.heard(worker)
             if worker.answer.garbage and not worker.overdue:
                 _kill_group(worker.pid)
 
@@ -209,7 +212,7 @@ class Crew:
                 task.write(_task(job))
                 task.flush()
                 files = [task.fileno(), theirs, output.fileno(), faults.fileno()]
-                nursery.fork(job.fresh, {**threads(job.threads), **job.environment}, files)
+                nursery.fork(job.fresh, {**threads(job.threads), **job.environment}, files, job.modules)
             pid = self._forked(nursery)
         except BaseException:
             os.close(ours)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odebench import registry
-from odebench.record import Cell, Measure
+from odebench.record import Cell, Measure, Training
 from odebench.spec import Spec
 
 Send = Callable[[dict[str, Any]], None]
@@ -57,6 +57,20 @@ def _cell(payload: dict[str, Any], send: Send) -> None:
     )
 
 
+def _train(payload: dict[str, Any], send: Send) -> None:
+    from odebench.training.cell import train_cell
+
+    _load(payload["plugins"])
+    checkpoint = payload["checkpoint"]
+    train_cell(
+        Cell.from_data(payload["cell"]),
+        Measure(**payload["measure"]),
+        Training(**payload["training"]),
+        None if checkpoint is None else Path(checkpoint),
+        send,
+    )
+
+
 def _probe(payload: dict[str, Any], send: Send) -> None:
     import torch
 
@@ -76,4 +90,4 @@ def _load(plugins: list[str]) -> None:
         registry.load_plugin(plugin)
 
 
-_JOBS: dict[str, Job] = {"plan": _plan, "truth": _truth, "cell": _cell, "probe": _probe}
+_JOBS: dict[str, Job] = {"plan": _plan, "truth": _truth, "cell": _cell, "train": _train, "probe": _probe}

@@ -1,6 +1,7 @@
 """What a worker says while it works: one JSON object per line, so that whatever ends it, what came before is kept.
 
     {"metrics": {…}} {"samples": {…}} {"mesh": […]} {"notes": […]} {"settings": {…}}   parts of a record, in any order
+    {"curves": {…}}                                                                 another part
     {"answer": …}                                                                   the answer of a job that is no cell
     {"done": true}  or  {"failed": {"status": …, "reason": …}}                        always the last
 
@@ -27,6 +28,7 @@ class Answer:
     metrics: dict[str, float | int] = field(default_factory=dict)
     samples: dict[str, list[float]] = field(default_factory=dict)
     mesh: list[float] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     answer: Any = None
@@ -68,6 +70,10 @@ def _floats(value: Any) -> list[float]:
     return value
 
 
+def _lists(value: Any) -> dict[str, list[float]]:
+    return {key: _floats(each) for key, each in value.items()}
+
+
 def _failed(value: Any) -> tuple[str, str]:
     if value["status"] not in STATUSES:
         raise ValueError
@@ -76,8 +82,9 @@ def _failed(value: Any) -> tuple[str, str]:
 
 _MERGE: dict[str, Callable[[Answer, Any], None]] = {
     "metrics": lambda to, value: to.metrics.update(_numbers(value)),
-    "samples": lambda to, value: to.samples.update({key: _floats(each) for key, each in value.items()}),
+    "samples": lambda to, value: to.samples.update(_lists(value)),
     "mesh": lambda to, value: setattr(to, "mesh", _floats(value)),
+    "curves": lambda to, value: setattr(to, "curves", _lists(value)),
     "notes": lambda to, value: to.notes.extend(str(each) for each in value),
     "settings": lambda to, value: to.settings.update(value),
     "answer": lambda to, value: setattr(to, "answer", value),

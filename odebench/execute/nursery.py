@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -55,9 +55,9 @@ class Nursery:
             self._kill()  # interrupted; it has no worker yet
             raise
 
-    def fork(self, fresh: bool, environment: Mapping[str, str], files: list[int]) -> None:
+    def fork(self, fresh: bool, environment: Mapping[str, str], files: list[int], modules: Sequence[str] = ()) -> None:
         """Ask for a worker with these four open files. The answer, `{"forked": pid}`, is to be heard."""
-        order = {"fork": {"fresh": fresh, "environment": dict(environment)}}
+        order = {"fork": {"fresh": fresh, "environment": dict(environment), "modules": list(modules)}}
         try:
             socket.send_fds(self.connection, [json.dumps(order).encode() + b"\n"], files)
         except OSError as error:

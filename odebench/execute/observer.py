@@ -11,13 +11,22 @@ from odebench.record import Cell, Record
 
 
 class Observer(Protocol):
-    """Called by the thread that runs the cells, between two of them."""
+    """Called by the thread that runs the cells; of cells that run at the same time in any order."""
 
     def start(self, plan: Plan, folder: Path, done: Iterable[Record]) -> None:
         """The run begins: `plan` holds the selected cells, `done` are the records that an earlier run left."""
 
+    def truth_started(self, cell: Cell) -> None:
+        """A worker took the true answer that this cell, and others, will be judged by."""
+
+    def truth_ended(self, cell: Cell) -> None:
+        """It is there, or cannot be had."""
+
     def cell_started(self, cell: Cell) -> None:
         """A worker took this cell."""
+
+    def cell_stage(self, cell: Cell, stage: str) -> None:
+        """The worker has come to this gauge, as `stages` names it."""
 
     def cell_finished(self, record: Record) -> None:
         """A cell is measured, refused or lost; its record is on disk."""
@@ -32,7 +41,16 @@ class Silence:
     def start(self, plan: Plan, folder: Path, done: Iterable[Record]) -> None:
         """Nothing."""
 
+    def truth_started(self, cell: Cell) -> None:
+        """Nothing."""
+
+    def truth_ended(self, cell: Cell) -> None:
+        """Nothing."""
+
     def cell_started(self, cell: Cell) -> None:
+        """Nothing."""
+
+    def cell_stage(self, cell: Cell, stage: str) -> None:
         """Nothing."""
 
     def cell_finished(self, record: Record) -> None:

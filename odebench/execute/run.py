@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from odebench.execute.crew import Crew, Job, Worker
 from odebench.execute.folder import choose, resumable
 from odebench.execute.observer import Observer, Silence
 from odebench.execute.planning import make_request, prepare_plan
-from odebench.execute.schedule import Schedule, Task, now
+from odebench.execute.schedule import Schedule, Task, checkpoint_of, now
+from odebench.execute.stages import TRAINING, stage_of
 from odebench.execute.truths import Truths
 from odebench.plan import Plan, Planned
 from odebench.record import Cell, Record
@@ -84,7 +85,7 @@ def run_suites(
             if missing:
                 _describe_machine(store, plan, missing, crew, {"filter": where.text if where else None, "jobs": jobs})
             owner = _owners(plan)
-            schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs)
+            schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, folder)
             _Run(store, crew, truths, schedule, watcher, jobs).go()
             records = tuple(store.records())
     return RunResult(folder, records, exit_code(records))
@@ -122,6 +123,7 @@ class _Run:
 
     def go(self) -> None:
         """Until no cell is left."""
+        self.crew.heard = self._heard
         while True:
             refused = self.schedule.refused()
             if refused:
@@ -142,12 +144,24 @@ class _Run:
         else:
             assert task.truth is not None
             self.truths.began(task.truth, worker)
+            self.observer.truth_started(task.cell)
+
+    def _heard(self, worker: Worker) -> None:
+        task = self.schedule.running.get(worker)
+        if task is not None and task.is_cell:
+            stage = TRAINING if task.job.name == "train" else stage_of(worker.answer)
+            self.observer.cell_stage(task.cell, stage)
 
     def _ended(self, worker: Worker) -> None:
         task = self.schedule.running.pop(worker)
         if task.is_cell:
             self._save(self._record(task, worker))
-        elif trouble := self.truths.ended(worker):
+            if task.job.name == "train":
+                _forget(checkpoint_of(self.store.folder, task.cell))
+            return
+        trouble = self.truths.ended(worker)
+        self.observer.truth_ended(task.cell)
+        if trouble:
             self.observer.note(f"no true answer for {task.cell.problem}, so no errors against it: {trouble}")
 
     def _record(self, task: Task, worker: Worker) -> Record:
@@ -158,7 +172,7 @@ class _Run:
         return self._stamped(
             Record(
                 task.cell, worker.status, worker.reason, said.metrics, said.samples, said.mesh, tuple(notes),
-                {**said.settings, "jobs": self.jobs}, started=task.started,
+                {**said.settings, "jobs": self.jobs}, started=task.started, curves=said.curves,
             )
         )  # fmt: skip
 
@@ -215,6 +229,13 @@ def _holds(suite: Suite, cell: Cell) -> bool:
         and cell.batch in suite.batches
         and cell.seed in suite.seeds
     )
+
+
+def _forget(checkpoint: Path) -> None:
+    """What a finished training run no longer needs."""
+    checkpoint.unlink(missing_ok=True)
+    with suppress(OSError):  # others are still there
+        checkpoint.parent.rmdir()
 
 
 @contextmanager

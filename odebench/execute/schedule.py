@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from odebench.execute.crew import Job, Worker
 from odebench.execute.truths import Truths
 from odebench.plan import Planned
 from odebench.record import Cell
 from odebench.suite.loading import Suite
+
+# torch imports the first when an optimiser is made: more than a second.
+_OF_TRAINING = ("torch._dynamo", "torch.optim", "odebench.training.cell")
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Task:
 
     @property
     def is_cell(self) -> bool:
-        return self.job.name == "cell"
+        return self.job.name in ("cell", "train")
 
 
 class Schedule:
@@ -35,9 +40,11 @@ class Schedule:
     Args:
         pending: cells with the suite they belong to.
         jobs: how many CPU cells may run at once.
+        folder: of the results, where training runs leave checkpoints.
     """
 
-    def __init__(self, pending: Iterable[tuple[Planned, Suite]], truths: Truths, jobs: int) -> None:
+    def __init__(self, pending: Iterable[tuple[Planned, Suite]], truths: Truths, jobs: int, folder: Path) -> None:
+        self._folder = folder.resolve()
         self._pending = dict(enumerate(pending))
         self._truths = truths
         self._jobs = jobs
@@ -62,6 +69,12 @@ class Schedule:
         for index, (planned, suite) in self._pending.items():
             if planned.refusal is not None:
                 continue
+            if suite.training is not None:
+                task = self._training(planned.cell, suite)
+                if _on_gpu(task) and self.running:
+                    return None
+                del self._pending[index]
+                return task
             truth = self._truths.path(planned.cell)
             if not self._truths.settled(truth):
                 if self._truths.under_way(truth):
@@ -75,6 +88,17 @@ class Schedule:
             return task
         return None
 
+    def _training(self, cell: Cell, suite: Suite) -> Task:
+        assert suite.training is not None
+        payload = {
+            "cell": cell.to_data(),
+            "measure": asdict(suite.measure),
+            "training": asdict(suite.training),
+            "checkpoint": str(checkpoint_of(self._folder, cell)),
+            "plugins": list(suite.plugins),
+        }
+        return Task(cell, suite, None, self._job("train", payload, cell, suite), now())
+
     def _cell(self, cell: Cell, suite: Suite, path: Path) -> Task:
         truth = None if self._truths.trouble(path) else path
         payload = {
@@ -83,12 +107,20 @@ class Schedule:
             "truth": None if truth is None else str(truth),
             "plugins": list(suite.plugins),
         }
+        return Task(cell, suite, path, self._job("cell", payload, cell, suite), now())
+
+    def _job(self, name: str, payload: dict[str, Any], cell: Cell, suite: Suite) -> Job:
         gpu = cell.device != "cpu"
         # cuBLAS reads this when it starts, and without it refuses to be deterministic.
         environment = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if gpu and suite.measure.deterministic else {}
         share = None if gpu else 1 / self._jobs
-        job = Job("cell", payload, suite.measure.timeout, gpu, share, suite.measure.threads, environment)
-        return Task(cell, suite, path, job, now())
+        modules = _OF_TRAINING if name == "train" else ()
+        return Job(name, payload, suite.measure.timeout, gpu, share, suite.measure.threads, environment, modules)
+
+
+def checkpoint_of(folder: Path, cell: Cell) -> Path:
+    """Where a training run leaves what it needs to go on after a crash."""
+    return folder / "checkpoints" / f"{sha256(f'{cell.suite}/{cell.key}'.encode()).hexdigest()[:24]}.pt"
 
 
 def now() -> str:

@@ -24,6 +24,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -50,15 +51,15 @@ def main(descriptor: int, preload: bool) -> NoReturn:
     confine.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if preload:
-        _preload()
+        _preload(_PRELOADED)
     with socket.socket(fileno=descriptor) as connection:
         connection.set_inheritable(False)
         Zygote(connection).serve()
     os._exit(0)
 
 
-def _preload() -> None:
-    for name in _PRELOADED:
+def _preload(modules: Iterable[str]) -> None:
+    for name in modules:
         with suppress(ImportError):  # the worker that needs it will say what is missing
             importlib.import_module(name)
     gc.collect()
@@ -108,6 +109,8 @@ class Zygote:
         return True
 
     def _fork(self, order: dict[str, Any], descriptors: list[int]) -> None:
+        if new := [] if order["fresh"] else [name for name in order["modules"] if name not in sys.modules]:
+            _preload(new)
         me = os.getpid()
         pid = os.fork()
         if pid == 0:

@@ -8,7 +8,7 @@ from typing import Any
 from odebench.compare.verdicts import Comparison, Finding, Verdict
 from odebench.record import AXES
 from odebench.report import units
-from odebench.report.layout import shown
+from odebench.report.looks import shown
 from odebench.report.table import Table
 from odebench.report.text import plain
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from odebench.report.layout import look_of, shown
+from odebench.report.looks import shown, title_of
 from odebench.report.table import Table
 from odebench.report.text import plain
 
@@ -62,7 +62,7 @@ def to_markdown(table: Table) -> str:
             blocks.append(f"**{' · '.join(inert(plain(value)) for value in values)}**")
         figures = [all(not isinstance(row[column], str) for row in table.rows) for column in columns]
         lines = [
-            [inert(plain(_title(column))) for column in columns],
+            [inert(plain(title_of(column))) for column in columns],
             ["--:" if figure else ":--" for figure in figures],
         ]
         lines += [[inert(shown(column, row[column])) for column in columns] for row in rows]
@@ -79,10 +79,6 @@ def _reasons(table: Table) -> list[str]:
         if row["status"] != "ok":
             told.setdefault(f"{row['status']}: {plain(row['reason'])}", []).append(row["cell"])
     return ["\n".join(f"- {inert(reason)} ({len(cells)})" for reason, cells in told.items())] if told else []
-
-
-def _title(column: str) -> str:
-    return " ".join(look_of(column).title).replace("- ", "")
 
 
 def _field(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A table as lines of text of a given width. Names are folded, figures are left out whole; nothing is ever cut.
+"""One block of a table as lines of a given width. Names are folded, figures are left out whole; nothing is ever cut.
 
 Own code instead of `rich.table`, because rows must be printable one by one while a run goes on, and because a
 `rich.table` that is too narrow cuts its cells with an ellipsis.
@@ -6,85 +6,52 @@ Own code instead of `rich.table`, because rows must be printable one by one whil
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from rich.cells import cell_len
 
-from odebench.record import AXES, COLUMNS, METRICS
-from odebench.report import units
-from odebench.report.table import Row, Table
+from odebench.report.looks import BAR, NUMBERS, STYLES, is_figure, look_of, shown
+from odebench.report.shortening import short_names, told_short
+from odebench.report.table import Mark, Row, Table, mark_of
 from odebench.report.text import UNLIMITED, fold, plain
 
 GAP = 2
+MARK = "*"  # behind a figure that is the best; it stands in the gap, so that digits stay below digits
+BEST = "bold green"
 NAME_WIDTH = 16  # the widest name that is not folded where a figure would be left out for it
 REASON_WIDTH = 24  # a reason narrower than this goes below its row instead
 
 
+class Span(NamedTuple):
+    """Characters of a line with a style of their own."""
+
+    start: int
+    stop: int
+    style: str
+
+
 class Line(NamedTuple):
-    """One line to print, and the rich style of all of it."""
+    """One line to print, the rich style of all of it, and what of it stands out."""
 
     text: str
     style: str = ""
+    spans: tuple[Span, ...] = ()
 
 
-class Look(NamedTuple):
-    """How a figure is shown."""
+class Place(Protocol):
+    """Where rows go."""
 
-    title: tuple[str, ...]
-    form: Callable[[float], str]
-    width: int  # what its figures take, as a rule; a longer one widens its own row
-    rank: int = 99  # the lower, the later it is left out
+    @property
+    def width(self) -> int | None: ...
 
+    @property
+    def short(self) -> Mapping[tuple[str, str], str]: ...
 
-LOOKS = {
-    "nfe_forward": Look(("nfe", "fwd"), units.count, 4, 5),
-    "nfe_backward": Look(("nfe", "bwd"), units.count, 4, 6),
-    "vjp_backward": Look(("vjp",), units.count, 4, 10),
-    "wall_seconds": Look(("wall", "time"), units.seconds, 7, 1),
-    "wall_ratio": Look(("wall", "ratio"), units.digits, 5, 3),
-    "overhead": Look(("over-", "head"), units.digits, 5, 8),
-    "peak_memory_bytes": Look(("peak", "memory"), units.size, 8, 2),
-    "solution_error": Look(("solution", "error"), units.error, 7, 7),
-    "reverse_error": Look(("reverse", "error"), units.error, 7, 4),
-    "gradient_error": Look(("gradient", "error"), units.error, 7, 3),
-    "gradient_error_discrete": Look(("discrete", "gradient", "error"), units.error, 7, 9),
-    # Of a comparison, where they come as text.
-    "change": Look(("change",), units.digits, 7, 1),
-    "new": Look(("new",), units.digits, 7, 2),
-    "base": Look(("base",), units.digits, 7, 3),
-    "interval": Look(("interval",), units.digits, 7, 4),
-}
-NAMED = AXES[:4]  # names with options
-NUMBERS = ("batch", "seed")  # names that are numbers
-WORDS = ("mark", "metric", "note")  # of a comparison
-NAMES = (frozenset(COLUMNS) - frozenset(METRICS)) | frozenset(WORDS)  # all else is figures, also those of plugins
-# Of the status of a cell, then of the verdict of a finding; any other is red.
-STYLES = {"ok": "", "planned": "", "refused": "dim"} | {
-    "cannot tell": "", "better": "cyan", "new": "cyan", "same": "dim", "told": "dim",
-}  # fmt: skip
+    def header(self) -> list[Line]: ...
 
-
-def look_of(column: str) -> Look:
-    """The look of any column of the contract, also of one that is not shown by default."""
-    if column in LOOKS:
-        return LOOKS[column]
-    words = column.split("_")
-    if words[-1] == "seconds" or "seconds" in words:
-        return Look(tuple(word for word in words if word != "seconds"), units.seconds, 7)
-    if words[-1] == "bytes":
-        return Look(tuple(words[:-1]), units.size, 8)
-    form = units.error if "error" in words else units.digits if "overhead" in words or "ratio" in words else units.count
-    return Look(tuple(words), form, 4)
-
-
-def shown(column: str, value: Any) -> str:
-    """One cell of a table for people."""
-    if value is None:
-        return ""
-    return look_of(column).form(value) if isinstance(value, (int, float)) else plain(value)
+    def row(self, row: Row) -> list[Line]: ...
 
 
 @dataclass(frozen=True)
@@ -96,6 +63,7 @@ class Layout:
     width: int | None = None
     left_out: tuple[str, ...] = ()
     short: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (column, name) -> what stands for it
+    best: Collection[Mark] = ()
 
     @property
     def total(self) -> int:
@@ -104,10 +72,10 @@ class Layout:
 
     def header(self) -> list[Line]:
         """The titles, bottom-aligned, and a rule."""
-        titles = [list(look_of(column).title) if _is_figure(column) else [column] for column in self.columns]
+        titles = [list(look_of(column).title) if is_figure(column) else [column] for column in self.columns]
         depth = max(map(len, titles))
         padded = [[""] * (depth - len(title)) + title for title in titles]
-        lines = [Line(self._line(row), "bold") for row in zip(*padded, strict=True)]
+        lines = [Line(self._line(row).text, "bold") for row in zip(*padded, strict=True)]
         return [*lines, Line("─" * self.total, "dim")]
 
     def row(self, row: Row) -> list[Line]:
@@ -115,13 +83,14 @@ class Layout:
         style = STYLES.get(str(row["status"]), "red")
         cells = [_cell(row, column, self.short) for column in self.columns]
         drawn = list(zip(self.columns, cells, self.widths, strict=True))
-        names = [[cell] if _is_figure(name) else fold(cell, width, 1, "(") for name, cell, width in drawn]
-        told = row["status"] in ("ok", "planned") or "reason" in self.columns or "reason" not in row
-        reason = "" if told else plain(f"{row['status']}: {row['reason']}")
-        bare = all(not cell for name, cell, _ in drawn if _is_figure(name))
+        names = [[cell] if is_figure(name) else fold(cell, width, 1, "(") for name, cell, width in drawn]
+        reason = "" if "reason" in self.columns else reason_of(row)
+        bare = all(not cell for name, cell, _ in drawn if is_figure(name))
         if reason and bare and self._room >= REASON_WIDTH:
             return [Line(line, style) for line in self._beside(names, reason)]
-        lines = [Line(self._line(cells), style) for cells in _stack(names)]
+        first, *rest = _stack(names)
+        best = {column for column in self.columns if mark_of(row, column) in self.best} if self.best else set()
+        lines = [self._line(first, style, best), *(self._line(cells, style) for cells in rest)]
         if reason:
             lines += [Line(f"    {text}", style) for text in fold(reason, (self.width or UNLIMITED) - 4, 0)]
         return lines
@@ -129,12 +98,12 @@ class Layout:
     @property
     def _labels(self) -> int:
         """How many columns stand before the first figure."""
-        return next((i for i, name in enumerate(self.columns) if _is_figure(name)), len(self.columns))
+        return next((i for i, name in enumerate(self.columns) if is_figure(name)), len(self.columns))
 
     @property
     def _room(self) -> int:
         """Cells from the first figure to the right end; 0 where a label stands among the figures."""
-        if not all(map(_is_figure, self.columns[self._labels :])):
+        if not all(map(is_figure, self.columns[self._labels :])):
             return 0
         return (self.width or UNLIMITED) - sum(width + GAP for width in self.widths[: self._labels])
 
@@ -143,10 +112,15 @@ class Layout:
             padded = [_pad(cell, width) for cell, width in zip(cells[:-1], self.widths, strict=False)]
             yield (" " * GAP).join((*padded, cells[-1])).rstrip()
 
-    def _line(self, cells: Sequence[str]) -> str:
-        right = [_is_figure(name) or name in NUMBERS for name in self.columns]
-        padded = (_pad(cell, width, r) for cell, width, r in zip(cells, self.widths, right, strict=True))
-        return (" " * GAP).join(padded).rstrip()
+    def _line(self, cells: Sequence[str], style: str = "", best: Collection[str] = ()) -> Line:
+        text, spans = "", []
+        for column, cell, width in zip(self.columns, cells, self.widths, strict=True):
+            text += _pad(cell, width, column in NUMBERS or (is_figure(column) and not column.endswith(BAR)))
+            if column in best:
+                text += MARK
+                spans.append(Span(len(text) - len(cell) - len(MARK), len(text), BEST))
+            text += " " * (GAP - len(MARK) * (column in best))
+        return Line(text.rstrip(), style, tuple(spans))
 
 
 def fit(table: Table, width: int | None, measured: bool = True) -> Layout:
@@ -157,53 +131,55 @@ def fit(table: Table, width: int | None, measured: bool = True) -> Layout:
     their usual widths are then kept free.
     """
     natural = {column: _natural(table, column, measured, {}) for column in table.columns}
-    if width is None or sum(natural.values()) + GAP * (len(natural) - 1) <= width:
-        return Layout(table.columns, tuple(natural.values()), width)
-    short = _short(table)
+    room = None if width is None else width - bool(table.best) * len(MARK)
+    if room is None or sum(natural.values()) + GAP * (len(natural) - 1) <= room:
+        return Layout(table.columns, tuple(natural.values()), width, best=table.best)
+    short = short_names(table)
     natural = {column: _natural(table, column, measured, short) for column in table.columns}
-    narrow = {c: n if _is_figure(c) else _narrow(table, c, n, short) for c, n in natural.items()}
-    keep = [column for column in table.columns if not _is_figure(column) or table.chosen]  # never left out
-    for column in sorted((c for c in table.columns if c not in keep), key=lambda c: look_of(c).rank):
-        if sum(narrow[name] + GAP for name in (*keep, column)) - GAP <= width:
-            keep.append(column)
-    columns = tuple(column for column in table.columns if column in keep)
-    left = width - sum(narrow[column] + GAP for column in columns) + GAP
+    narrow = {c: n if is_figure(c) else _narrow(table, c, n, short) for c, n in natural.items()}
+    columns = _chosen(table, narrow, room)
+    left = room - sum(narrow[column] + GAP for column in columns) + GAP
     widths = []
     for column in columns:
         more = max(0, min(natural[column] - narrow[column], left))
         left -= more
         widths.append(narrow[column] + more)
-    return Layout(columns, tuple(widths), width, tuple(c for c in table.columns if c not in columns), short)
+    left_out = tuple(column for column in table.columns if column not in columns)
+    return Layout(columns, tuple(widths), width, left_out, short, table.best)
 
 
-def _short(table: Table) -> dict[tuple[str, str], str]:
-    """Names that are clear without their options, because no other configuration of the name is in their column."""
-    short: dict[tuple[str, str], str] = {}
-    for column in (axis for axis in NAMED if axis in table.columns):
-        full = dict.fromkeys(shown(column, row[column]) for row in table.rows)
-        bare = Counter(name.partition("(")[0] for name in full)
-        short |= {(column, name): name.partition("(")[0] for name in full if "(" in name}
-        short = {key: name for key, name in short.items() if key[0] != column or bare[name] == 1}
-    return short
+def _chosen(table: Table, widths: Mapping[str, int], room: int) -> tuple[str, ...]:
+    """All names, and as many figures as there is room for: the first of those that somebody chose, else by rank."""
+    keep = [column for column in table.columns if not is_figure(column)]
+    figures = [column for column in table.columns if is_figure(column)]
+    for column in figures if table.chosen else sorted(figures, key=lambda c: look_of(c).rank):
+        if sum(widths[name] + GAP for name in (*keep, column)) - GAP <= room:
+            keep.append(column)
+    return tuple(column for column in table.columns if column in keep)
 
 
-def lines_of(table: Table, layout: Layout) -> Iterator[Line]:
-    """The whole table: caption, header, groups of rows."""
-    yield from caption(table, layout)
-    yield from layout.header()
+def lines_of(table: Table, place: Place) -> Iterator[Line]:
+    """The whole block: caption, header, groups of rows."""
+    yield from caption(table, place)
+    yield from body(table, place)
+
+
+def body(table: Table, place: Place) -> Iterator[Line]:
+    """Header, and groups of rows."""
+    yield from place.header()
     for values, rows in table.groups():
         if table.group_by:
-            yield from heading(values, layout.width)
+            yield from heading(values, place.width)
         for row in rows:
-            yield from layout.row(row)
+            yield from place.row(row)
 
 
-def caption(table: Table, layout: Layout) -> list[Line]:
-    """What holds for every row, and what short names are short for."""
+def caption(table: Table, place: Place) -> list[Line]:
+    """What holds for every row, what short names are short for, and what signs mean."""
     constant = ", ".join(f"{axis} {plain(value)}" for axis, value in table.constant)
     told = [constant] if constant else []
-    told += [f"{name} is {full}" for (_, full), name in layout.short.items()]
-    lines = [Line(text, "dim") for each in told for text in fold(each, layout.width or UNLIMITED, 2)]
+    told += [*told_short(place.short), *table.legend]
+    lines = [Line(text, "dim") for each in told for text in fold(each, place.width or UNLIMITED, 2)]
     return [*lines, Line("")] if lines else []
 
 
@@ -213,6 +189,12 @@ def heading(values: Iterable[Any], width: int | None = None) -> list[Line]:
     return [Line(""), *(Line(text, "bold cyan") for text in folded)]
 
 
+def reason_of(row: Row) -> str:
+    """`diverged: the gradient is not finite`; empty for rows that are ok or yet to be."""
+    told = row["status"] in ("ok", "planned") or "reason" not in row
+    return "" if told else plain(f"{row['status']}: {row['reason']}")
+
+
 def _cell(row: Row, column: str, short: Mapping[tuple[str, str], str]) -> str:
     text = shown(column, row[column])
     return short.get((column, text), text)
@@ -220,7 +202,7 @@ def _cell(row: Row, column: str, short: Mapping[tuple[str, str], str]) -> str:
 
 def _natural(table: Table, column: str, measured: bool, short: Mapping[tuple[str, str], str]) -> int:
     cells = max((cell_len(_cell(row, column, short)) for row in table.rows), default=0)
-    if not _is_figure(column):
+    if not is_figure(column):
         return max(cells, len(column))
     look = look_of(column)
     return max(cells, *map(len, look.title), 0 if measured else look.width)
@@ -231,10 +213,6 @@ def _narrow(table: Table, column: str, natural: int, short: Mapping[tuple[str, s
     limit = min(natural, NAME_WIDTH)
     lines = (line for row in table.rows for line in fold(_cell(row, column, short), limit, 1, "("))
     return max(len(column), max(map(cell_len, lines), default=0))
-
-
-def _is_figure(column: str) -> bool:
-    return column not in NAMES
 
 
 def _stack(cells: list[list[str]]) -> Iterator[tuple[str, ...]]:

@@ -6,41 +6,36 @@ from collections.abc import Sequence
 
 from odebench.errors import UsageError
 from odebench.record import Record
-from odebench.report import table
+from odebench.report.choosing import parse_columns
 from odebench.report.screen import Format, Screen
+from odebench.report.table import Table
+from odebench.report.view import View, table_of
 from odebench.rows import columns_of
 
 MEASURED = (Format.github_action_benchmark, Format.bencher)  # formats of what was measured, and of no table
+DEFAULT = View()
 
 
 def report(
     records: Sequence[Record],
     screen: Screen,
     form: Format = Format.table,
-    columns: str | None = None,
-    sort: str | None = None,
+    view: View = DEFAULT,
+    among: Sequence[Record] = (),
 ) -> None:
-    """Print `records`; `columns` and `sort` as the command line has them.
+    """Print `records`; what they are shown relative to is looked for `among` these.
 
     CSV and JSON hold every column of the contract in base units, table and Markdown those a reader wants first. For
-    the formats of `MEASURED`, `columns` chooses the metrics.
+    the formats of `MEASURED`, `view.columns` chooses the metrics.
 
     Raises:
-        UsageError: `columns` or `sort` names no column, or the format is not of records.
+        UsageError: `view` names no column or axis, or the format is not of records.
     """
-    known = columns_of(records)
-    chosen = table.parse_columns(columns, known) if columns else None
-    order = table.parse_sort(sort, known) if sort else None
     if form in MEASURED:
+        chosen = parse_columns(view.columns, columns_of(records)) if view.columns else None
         screen.data(exported(records, form, chosen))
-        return
-    if chosen is not None:
-        made = table.chosen_table(records, chosen)
-    elif form in (Format.csv, Format.json):
-        made = table.chosen_table(records, known)
     else:
-        made = table.reading_table(records)
-    write(table.sorted_table(made, *order) if order else made, screen, form)
+        write(table_of(records, view, form, among), screen, form)
 
 
 def exported(records: Sequence[Record], form: Format, metrics: Sequence[str] | None = None) -> str:
@@ -71,28 +66,16 @@ def require_table(form: Format, measured: bool = True) -> None:
         )
 
 
-def write(made: table.Table, screen: Screen, form: Format) -> None:
+def write(made: Table, screen: Screen, form: Format) -> None:
     """One table in one format.
 
     Raises:
         UsageError: the format is of no table.
     """
-    from odebench.report import formats, layout
+    from odebench.report import folding, formats
 
     require_table(form, measured=False)
     if form is Format.table:
-        place = layout.fit(made, screen.width)
-        screen.lines(layout.lines_of(made, place))
-        left_out(place.left_out, screen)
+        screen.lines(folding.folded(made, screen.width))
     else:
         screen.data({"csv": formats.to_csv, "json": formats.to_json, "markdown": formats.to_markdown}[form](made))
-
-
-def left_out(columns: Sequence[str], screen: Screen) -> None:
-    """Tell which figures the terminal had no room for."""
-    from odebench.report.text import fold
-
-    if columns and screen.width:
-        told = f"no room for {', '.join(columns)}: a wider terminal, a pipe, or show with --columns has it"
-        for line in fold(told, screen.width, 2):
-            screen.note(line, "dim")

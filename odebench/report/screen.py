@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from odebench.report.layout import Line
 
-CODES = {"bold": "1", "dim": "2", "red": "31", "cyan": "36"}  # SGR numbers of the styles a `Line` is written in
+# SGR numbers of the styles a `Line` is written in.
+CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
 
 class Format(StrEnum):
@@ -46,6 +47,14 @@ class Screen:
         return (shutil.get_terminal_size().columns or 80) if sys.stdout.isatty() else None
 
     @property
+    def line_width(self) -> int:
+        """Cells of a line on stderr, which is asked itself: stdout may be a pipe, or another terminal."""
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+    @property
     def together(self) -> bool:
         """Both streams go to the same place, so that what is on one need not be told on the other."""
         try:
@@ -71,7 +80,7 @@ class Screen:
     def lines(self, lines: Iterable[Line]) -> None:
         """Lines of a table on stdout."""
         color = self._colored(sys.stdout)
-        self.data("".join(f"{styled(text, style) if color else text}\n" for text, style in lines))
+        self.data("".join(f"{painted(line) if color else line.text}\n" for line in lines))
 
     def note(self, text: str, style: str = "") -> None:
         """Something beside the data, on stderr; nothing when quiet."""
@@ -96,6 +105,15 @@ class Screen:
         if os.environ.get("FORCE_COLOR"):
             return True
         return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def painted(line: Line) -> str:
+    """The line between escape sequences, with what stands out in a style of its own."""
+    told, at = "", 0
+    for start, stop, style in line.spans:
+        told += styled(line.text[at:start], line.style) + styled(line.text[start:stop], style)
+        at = stop
+    return told + styled(line.text[at:], line.style)
 
 
 def styled(text: str, style: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from odebench.errors import UsageError, did_you_mean
-from odebench.record import ALIASES, AXES, COLUMNS, Cell, Record
+from odebench.record import AXES, Cell, Record
 from odebench.rows import record_to_row
 
 Row = Mapping[str, Any]  # column -> text, number, or None where nothing was measured
+Mark = tuple[Any, Any, str]  # suite, cell and column of one figure
 
+ALL_AXES = ("suite", *AXES)
 # The figures of the table nobody asked anything special of, in the order they stand in.
 DEFAULT_FIGURES = (
     "nfe_forward", "nfe_backward", "vjp_backward", "wall_seconds", "wall_ratio", "overhead", "peak_memory_bytes",
@@ -28,24 +28,32 @@ class Table:
     rows: tuple[Row, ...]
     constant: tuple[tuple[str, Any], ...] = ()
     group_by: tuple[str, ...] = ()  # columns that head a group of rows instead of standing in each
-    chosen: bool = False  # somebody named the columns, so that none may be left out to save width
+    chosen: bool = False  # somebody named the columns, and so their order
+    best: frozenset[Mark] = frozenset()  # figures that stand out
+    legend: tuple[str, ...] = ()  # what signs in the rows mean, one sentence each
 
     def groups(self) -> list[tuple[tuple[Any, ...], list[Row]]]:
-        """(values of `group_by`, rows), in order of first appearance."""
+        """(values of `group_by`, rows), in order of first appearance. A number is told with its axis: `seed 0`."""
         found: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
-            found.setdefault(tuple(row[name] for name in self.group_by), []).append(row)
+            values = (f"{name} {row[name]}" if isinstance(row[name], int) else row[name] for name in self.group_by)
+            found.setdefault(tuple(values), []).append(row)
         return list(found.items())
 
 
-def reading_table(records: Iterable[Record]) -> Table:
+def mark_of(row: Row, column: str) -> Mark:
+    """Which figure this is."""
+    return row.get("suite"), row.get("cell"), column
+
+
+def reading_table(records: Iterable[Record], group_by: Sequence[str] | None = None) -> Table:
     """The columns a reader wants first; constant axes are hoisted, several problems become groups.
 
-    Figures that no cell has are left out.
+    Figures that no cell has are left out. `group_by` names axes to group by instead.
     """
     rows = tuple(map(record_to_row, records))
     seen = {name for row in rows for name in DEFAULT_FIGURES if row[name] is not None}
-    return arrange(rows, [name for name in DEFAULT_FIGURES if name in seen])
+    return arrange(rows, [name for name in DEFAULT_FIGURES if name in seen], group_by)
 
 
 def planned_table(cells: Iterable[Cell]) -> Table:
@@ -58,65 +66,22 @@ def planned_table(cells: Iterable[Cell]) -> Table:
     return arrange(rows, [name for name in DEFAULT_FIGURES if peers or name != "wall_ratio"])
 
 
-def arrange(rows: Sequence[Row], figures: Sequence[str]) -> Table:
-    """The axes that vary, then `figures`."""
-    axes = ("suite", *AXES)
-    varying = [axis for axis in axes if len({row[axis] for row in rows}) > 1]
-    constant = tuple((axis, rows[0][axis]) for axis in axes if axis not in varying) if rows else ()
-    group_by = tuple(axis for axis in ("suite", "problem") if axis in varying)
+def arrange(rows: Sequence[Row], figures: Sequence[str], group_by: Sequence[str] | None = None) -> Table:
+    """The axes that vary, then `figures`; in groups of `group_by`, or where that is None of suite and problem."""
+    varying = [axis for axis in ALL_AXES if len({row[axis] for row in rows}) > 1]
+    constant = tuple((axis, rows[0][axis]) for axis in ALL_AXES if axis not in varying) if rows else ()
+    groups = tuple(axis for axis in (("suite", "problem") if group_by is None else group_by) if axis in varying)
     # A table of problems with one solver would be all headings and single rows.
-    if len(varying) == len(group_by):
-        group_by = ()
-    keys = [axis for axis in varying if axis not in group_by] or ["solver"]
+    if group_by is None and len(varying) == len(groups):
+        groups = ()
+    keys = [axis for axis in varying if axis not in groups] or ["solver"]
     constant = tuple((axis, value) for axis, value in constant if axis not in keys)
-    return Table((*keys, *figures), tuple(rows), constant, group_by)
+    return Table((*keys, *figures), tuple(rows), constant, groups)
 
 
-def chosen_table(records: Iterable[Record], columns: Sequence[str]) -> Table:
-    """Just the named columns, in that order."""
+def chosen_table(records: Iterable[Record], columns: Sequence[str], group_by: Sequence[str] = ()) -> Table:
+    """Just the named columns, in that order, but for those that head groups."""
     empty = dict.fromkeys(columns)
-    return Table(tuple(columns), tuple(empty | record_to_row(record) for record in records), chosen=True)
-
-
-def sorted_table(table: Table, column: str, descending: bool) -> Table:
-    """Rows in order of one column; those without a value come last either way. Groups are dissolved into columns."""
-    known = [row for row in table.rows if not _missing(row.get(column))]
-    missing = [row for row in table.rows if _missing(row.get(column))]
-    numbers = all(isinstance(row[column], (int, float)) for row in known)
-    known.sort(key=lambda row: row[column] if numbers else str(row[column]), reverse=descending)
-    return replace(table, columns=(*table.group_by, *table.columns), rows=(*known, *missing), group_by=())
-
-
-def parse_columns(text: str, known: Sequence[str] = COLUMNS) -> list[str]:
-    """`wall,memory,solver` -> names of columns, each once.
-
-    Raises:
-        UsageError: a name is neither a column nor a short name of one, or there is none at all.
-    """
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    columns = [column for name in names for column in _resolve(name, known)]
-    if not columns:
-        raise UsageError("--columns names no column; give for instance --columns solver,gradient,wall,memory")
-    return list(dict.fromkeys(columns))
-
-
-def parse_sort(text: str, known: Sequence[str] = COLUMNS) -> tuple[str, bool]:
-    """`-wall` -> ("wall_seconds", True).
-
-    Raises:
-        UsageError: there is no such column.
-    """
-    return _resolve(text.strip().removeprefix("-"), known)[0], text.strip().startswith("-")
-
-
-def _resolve(name: str, known: Sequence[str]) -> tuple[str, ...]:
-    if name in known:
-        return (name,)
-    if name in ALIASES:
-        return ALIASES[name]
-    hint = did_you_mean(name, (*known, *ALIASES)) or f"; the columns are {', '.join(known)}"
-    raise UsageError(f"no column is called {name!r}{hint}")
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    rows = tuple(empty | record_to_row(record) for record in records)
+    kept = tuple(column for column in columns if column not in group_by)
+    return Table(kept, rows, group_by=tuple(group_by), chosen=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from odebench.compare.verdicts import ORDER, Comparison, Finding, Verdict
 from odebench.report.findings import counts, ending, number_notes, table_of
 from odebench.report.formats import inert
-from odebench.report.layout import NAMES
+from odebench.report.looks import NAMES
 from odebench.report.noise import HEADING, noise_sentences
 from odebench.report.table import Table
 from odebench.report.text import plain

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from odebench.compare.verdicts import ORDER, Comparison, Finding, Verdict
 from odebench.errors import UsageError
-from odebench.report import layout
+from odebench.report import layout, looks
 from odebench.report.findings import MARKS, counts, ending, number_notes, table_of
 from odebench.report.layout import Line
 from odebench.report.noise import HEADING, noise_sentences
@@ -72,9 +72,10 @@ def _table(findings: Sequence[Finding], width: int | None) -> Iterator[Line]:
     notes = number_notes(findings)
     table = table_of(findings, notes)
     place = layout.fit(table, width)
-    if set(place.left_out).intersection(_NEEDED):
-        table = _by_cell(table)
-        place = layout.fit(table, width)
+    for narrower in (_one_metric, _by_cell):
+        if set(place.left_out).intersection(_NEEDED):
+            table = narrower(table)
+            place = layout.fit(table, width)
     yield from layout.lines_of(table, place)
     if place.left_out:
         yield from _folded(f"no room for {', '.join(place.left_out)}: a wider terminal or a pipe has it", width, "dim")
@@ -84,9 +85,18 @@ def _table(findings: Sequence[Finding], width: int | None) -> Iterator[Line]:
         yield from _folded(f"[{number}] {note}", width)
 
 
+def _one_metric(table: Table) -> Table:
+    """The same rows with their metric told above, if it is the same in all."""
+    metrics = {row["metric"] for row in table.rows}
+    if len(metrics) > 1:
+        return table
+    columns = tuple(name for name in table.columns if name != "metric")
+    return replace(table, columns=columns, constant=(*table.constant, ("metric", *metrics)))
+
+
 def _by_cell(table: Table) -> Table:
     """The same rows under headings, which leaves their figures more room."""
-    heads = tuple(name for name in table.columns if name in layout.NAMES and name not in layout.WORDS)
+    heads = tuple(name for name in table.columns if name in looks.NAMES and name not in looks.WORDS)
     return replace(table, columns=tuple(name for name in table.columns if name not in heads), group_by=heads)
 
 

@@ -45,9 +45,12 @@ def read_rule(
     trail: Trail,
     present: Mapping[str, tuple[Any, ...] | None],
     checks: Mapping[str, Callable[[Any, Trail, list[Finding]], Any]],
+    kinds: Mapping[str, str],
     found: list[Finding],
 ) -> Rule | None:
     """One rule, or None after reporting. On each axis it must match one of the values that are `present` there.
+
+    `kinds` tells the registry of an axis where that is not called as the axis is.
 
     A square is one value of each axis, so a rule whose every axis matches one also matches a square. An axis whose own
     list is wrong is not judged; its values are None.
@@ -62,7 +65,7 @@ def read_rule(
             hint = did_you_mean(axis, AXES) or f"; the axes are {', '.join(AXES)}"
             found.append(Finding(here, f"no axis is called {show(axis)}{hint}", key=True))
             continue
-        one = _name(axis, value, here, found) if axis in NAMED else checks[axis](value, here, found)
+        one = _name(kinds.get(axis, axis), value, here, found) if axis in NAMED else checks[axis](value, here, found)
         if one is None:
             continue
         wanted.append((axis, one))
@@ -74,7 +77,7 @@ def read_rule(
     return Rule(tuple(wanted)) if wanted else None
 
 
-def _name(axis: str, value: Any, trail: Trail, found: list[Finding]) -> Spec | None:
+def _name(kind: str, value: Any, trail: Trail, found: list[Finding]) -> Spec | None:
     data = value
     if isinstance(value, str) and "(" in value:
         try:
@@ -83,10 +86,10 @@ def _name(axis: str, value: Any, trail: Trail, found: list[Finding]) -> Spec | N
             found.append(Finding(trail, str(error)))
             return None
     if not isinstance(data, str):
-        return resolve(axis, data, trail, found)
+        return resolve(kind, data, trail, found)
     # A bare name stands for all its configurations, so options that it must be given are not missing here.
     try:
-        return Spec(registries[axis].get(data).name)
+        return Spec(registries[kind].get(data).name)
     except UsageError as error:
-        found.append(Finding(trail, str(error) if len(data) <= 60 else f"no {axis} is called {show(data)}"))
+        found.append(Finding(trail, str(error) if len(data) <= 60 else f"no {kind} is called {show(data)}"))
         return None

@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from odebench.errors import did_you_mean
-from odebench.record import MATCHES, Measure
+from odebench.record import MATCHES, OPTIMISERS, Measure, Training
 from odebench.spec import Spec
 from odebench.suite.exclude import Rule, read_rule
 from odebench.suite.options import BITS, Finding, Trail, resolve, show
@@ -25,7 +25,9 @@ LISTS = {
     "batch": "batches",
     "seed": "seeds",
 }  # axis -> key of a suite
-KEYS = ("name", "description", *LISTS.values(), "exclude", "measure", "plugins")
+KEYS = ("name", "kind", "description", *LISTS.values(), "exclude", "measure", "plugins")
+OF_TRAINING = ("regularisers", "train")  # keys that `kind: train` has besides
+SUITE_KINDS = ("benchmark", "train")
 REQUIRED = ("name", "problems", "solvers", "stepping")
 DEFAULTS: dict[str, tuple[Any, ...]] = {
     "gradients": (Spec("direct"),),
@@ -55,18 +57,27 @@ def read_suite(data: Any) -> tuple[dict[str, Any], list[Finding]]:
     found: list[Finding] = []
     if not isinstance(data, dict):
         return {}, [Finding((), f"expected a mapping with name, problems, solvers and stepping; got {show(data)}")]
+    trained = data.get("kind") == "train"
+    keys, checks = (KEYS + OF_TRAINING, CHECKS_OF_TRAINING) if trained else (KEYS, CHECKS)
     for key in data:
-        if key not in KEYS:
-            hint = did_you_mean(key, KEYS) or f"; a suite has {', '.join(KEYS)}"
+        if key not in keys:
+            hint = did_you_mean(key, keys) or f"; a suite has {', '.join(keys)}"
+            hint = "; it belongs to `kind: train`" if key in OF_TRAINING else hint
             found.append(Finding((key,), f"a suite has no key {show(key)}{hint}", key=True))
     found += [Finding((), f"{key!r} must be given") for key in REQUIRED if key not in data]
     fields: dict[str, Any] = {"name": _name(data, found), "description": _description(data, found)}
     for axis, key in LISTS.items():
-        fields[key] = _list(data, key, CHECKS[axis], found) if key in data else DEFAULTS.get(key)
+        fields[key] = _list(data, key, checks[axis], found) if key in data else DEFAULTS.get(key)
+    fields["training"] = None
+    if "kind" in data and data["kind"] not in SUITE_KINDS:
+        found.append(Finding(("kind",), f"expected {' or '.join(SUITE_KINDS)}, got {show(data['kind'])}"))
+    if trained:
+        fields["problems"] = regularised(data, fields["problems"], found)
+        fields["training"] = read_training(data.get("train", {}), found)
     fields["mali"] = isinstance(data.get("gradients"), list) and any(map(_is_mali, data["gradients"]))
     fields["measure"] = _measure(data.get("measure", {}), found)
     _size(fields, found)
-    fields["exclude"] = _rules(data, fields, found)
+    fields["exclude"] = _rules(data, fields, checks, found)
     _plugins(data, found)
     return fields, found
 
@@ -184,6 +195,7 @@ CHECKS: dict[str, Check] = {
     "batch": whole(1),
     "seed": whole(0),
 }
+CHECKS_OF_TRAINING = CHECKS | {"problem": _named("workload")}
 MEASURES: dict[str, Check] = {
     "repeats": whole(1),
     "warmup": whole(0, ("auto",)),
@@ -212,6 +224,79 @@ def _measure(data: Any, found: list[Finding]) -> Measure:
     return Measure(**given)
 
 
+def _regulariser(item: Any, trail: Trail, found: list[Finding]) -> Spec | None:
+    return NONE if item in ("none", None) else resolve("regulariser", item, trail, found)
+
+
+def regularised(
+    data: dict[str, Any], workloads: tuple[Spec, ...] | None, found: list[Finding]
+) -> tuple[Spec, ...] | None:
+    """Each workload with each of `regularisers`, which is an option of it from here on."""
+    if "regularisers" not in data:
+        return workloads
+    terms = _list(data, "regularisers", _regulariser, found)
+    if terms is None or workloads is None:
+        return None
+    pairs = []
+    for index, workload in enumerate(workloads):
+        options = dict(workload.options)
+        if "regulariser" in options:
+            message = "the workload names a regulariser, and so does `regularisers`; leave one of them out"
+            found.append(Finding(("problems", index), message))
+        for term in terms:
+            own = term if term.options else term.name
+            pairs.append(workload if term == NONE else Spec.of(workload.name, options | {"regulariser": own}))
+    return tuple(pairs)
+
+
+def read_training(data: Any, found: list[Finding]) -> Training:
+    """What `train:` says."""
+    if not isinstance(data, dict):
+        found.append(Finding(("train",), f"expected a mapping of {', '.join(TRAININGS)}; got {show(data)}"))
+        return Training()
+    given = {}
+    for key, value in data.items():
+        if key in TRAININGS:
+            given[key] = TRAININGS[key](value, ("train", key), found)
+        else:
+            hint = did_you_mean(key, TRAININGS) or f"; it has {', '.join(TRAININGS)}"
+            found.append(Finding(("train", key), f"train has no key {show(key)}{hint}", key=True))
+    return Training(**given)
+
+
+def _number(least: float, open_at_least: bool = True) -> Check:
+    def check(item: Any, trail: Trail, found: list[Finding]) -> float | None:
+        if type(item) in (int, float) and (least < item < inf or (item == least and not open_at_least)):
+            return float(item)
+        limit = "above" if open_at_least else "of at least"
+        found.append(Finding(trail, f"expected a number {limit} {least:g}, got {show(item)}"))
+        return None
+
+    return check
+
+
+def _optimiser(item: Any, trail: Trail, found: list[Finding]) -> str | None:
+    if isinstance(item, str) and item in OPTIMISERS:
+        return item
+    hint = did_you_mean(item, OPTIMISERS) if isinstance(item, str) else ""
+    found.append(Finding(trail, f"expected one of {', '.join(OPTIMISERS)}; got {show(item)}{hint}"))
+    return None
+
+
+NONE = Spec("none")
+TRAININGS: dict[str, Check] = {
+    "steps": whole(1),
+    "optimiser": _optimiser,
+    "lr": _number(0.0),
+    "lr_end": _number(0.0),
+    "momentum": _number(0.0, False),
+    "weight_decay": _number(0.0, False),
+    "evaluate_every": whole(1),
+    "target": _number(-inf),
+    "checkpoint_every": _number(0.0, False),
+}
+
+
 def _plugins(data: dict[str, Any], found: list[Finding]) -> None:
     named = data.get("plugins", [])
     if not isinstance(named, list):
@@ -230,14 +315,17 @@ def _size(fields: dict[str, Any], found: list[Finding]) -> None:
         found.append(Finding((), f"the suite has {squares} squares; at most {SQUARES} are run, so split it"))
 
 
-def _rules(data: dict[str, Any], fields: dict[str, Any], found: list[Finding]) -> tuple[Rule, ...]:
+def _rules(
+    data: dict[str, Any], fields: dict[str, Any], checks: dict[str, Check], found: list[Finding]
+) -> tuple[Rule, ...]:
     rules = data.get("exclude", [])
     if not isinstance(rules, list):
         found.append(Finding(("exclude",), f"expected a list of rules, got {show(rules)}"))
         return ()
     before = len(found)
     present = {axis: fields[key] for axis, key in LISTS.items()}
-    checked = [read_rule(rule, ("exclude", index), present, CHECKS, found) for index, rule in enumerate(rules)]
+    kinds = {"problem": "workload"} if fields["training"] is not None else {}
+    checked = [read_rule(rule, ("exclude", index), present, checks, kinds, found) for index, rule in enumerate(rules)]
     rules = tuple(rule for rule in checked if rule is not None)
     if rules and not found[before:] and all(present.values()):
         squares = (dict(zip(present, square, strict=True)) for square in product(*present.values()))

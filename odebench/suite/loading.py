@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import SuiteError, UsageError, did_you_mean
-from odebench.record import Measure
+from odebench.record import Measure, Training
 from odebench.registry import load_builtins, load_plugin
 from odebench.spec import Spec
 from odebench.suite.exclude import Rule, may_cover
@@ -35,6 +35,7 @@ class Suite:
     seeds: tuple[int, ...] = (0,)
     exclude: tuple[Rule, ...] = ()
     measure: Measure = field(default_factory=Measure)
+    training: Training | None = None  # of `kind: train`; its problems are workloads
     plugins: tuple[str, ...] = ()  # absolute paths of files, or names of modules
     mali: bool = False  # `reversible` was asked for by the name of mali, which is for alf alone
     path: Path | None = field(default=None, compare=False)
@@ -43,6 +44,8 @@ class Suite:
     def to_data(self) -> dict[str, Any]:
         """Plain data of one document of suite.yaml; `load_suites` reads it back to an equal suite."""
         data: dict[str, Any] = {"name": self.name}
+        if self.training is not None:
+            data["kind"] = "train"
         if self.description:
             data["description"] = self.description
         for key in LISTS.values():
@@ -52,6 +55,8 @@ class Suite:
         if self.exclude:
             data["exclude"] = [rule.to_data() for rule in self.exclude]
         data["measure"] = self.measure.to_data()
+        if self.training is not None:
+            data["train"] = self.training.to_data()
         if self.plugins:
             data["plugins"] = list(self.plugins)
         return data
@@ -70,6 +75,7 @@ class Suite:
             description=data.get("description", ""),
             exclude=tuple(map(Rule.from_data, data.get("exclude", ()))),
             measure=Measure(**data["measure"]),
+            training=Training(**data["train"]) if data.get("kind") == "train" else None,
             plugins=tuple(data.get("plugins", ())),
             mali=mali,
             path=path,

@@ -115,7 +115,8 @@ def _on_axis(cursor: Cursor, axis: Any, start: int) -> Test:
     at = cursor.position
     if not cursor.peek() or cursor.peek() in "=!,()[]{}<>&|":
         cursor.fail(f"a value of {axis}")
-    data = cursor.spelling()
+    # What is in quotes is a name with options, but for suites: their names may hold blanks and brackets.
+    data = (cursor.quoted() if axis == "suite" else None) or cursor.spelling()
     cursor.blanks()
     if axis in ("batch", "seed") and not (isinstance(data, str) and type(scalar(data)) is int):
         cursor.fail("a whole number", at)

@@ -1,0 +1,1 @@
+"""What would spoil a measurement on this machine: facts, and a verdict on each. Torch-free; a worker asks torch."""

@@ -1,0 +1,94 @@
+"""All values of an axis in one row: each figure as a sparkline, one bar for each value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite, log
+from statistics import median_low
+from typing import Any
+
+from odebench.errors import UsageError
+from odebench.report.looks import is_figure, shown
+from odebench.report.table import ALL_AXES, Row, Table
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+_NOTHING = "·"  # where a value of the axis has no figure
+_DECADE = 10.0  # from this ratio of the largest to the smallest on, the levels are of logarithms
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The levels of one column, the same for all rows of a group so that they can be compared."""
+
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Iterable[Any]) -> Scale:
+        """Of the figures among `values`; zeros have the lowest level."""
+        found = [value for value in values if _is_number(value) and value > 0]
+        return cls(min(found, default=0.0), max(found, default=0.0))
+
+    def level(self, value: Any) -> str:
+        """One character."""
+        if not _is_number(value):
+            return _NOTHING
+        if value <= 0 or self.most <= 0:
+            return _LEVELS[0]
+        share = value / self.most
+        if self.most >= _DECADE * self.least:
+            share = log(value / self.least) / log(self.most / self.least)
+        return _LEVELS[min(int(share * len(_LEVELS)), len(_LEVELS) - 1)]
+
+
+def across(table: Table, axis: str) -> Table:
+    """One row for all values of `axis`: each figure as bars, and that of the last value; of seeds the middle figure.
+
+    Raises:
+        UsageError: all rows have the same value.
+    """
+    values = list(dict.fromkeys(row[axis] for row in table.rows))
+    if len(values) < 2:
+        raise UsageError(f"--across {axis}: all rows have {axis} {values[0]}; name an axis that varies")
+    figures = [column for column in table.columns if is_figure(column)]
+    rows: list[Row] = []
+    for _, group in table.groups():
+        scales = {column: Scale.of(row[column] for row in group) for column in figures}
+        rows += [_row(alike, axis, values, scales) for alike in _alike(group, axis)]
+    which = "the middle one" if axis == "seed" else "that of the last"
+    legend = f"bars from left to right: {axis} {', '.join(map(str, values))}; the figure is {which}"
+    columns = tuple(column for column in table.columns if column != axis)
+    return replace(table, columns=columns, rows=tuple(rows), legend=(*table.legend, legend))
+
+
+def _alike(rows: Sequence[Row], axis: str) -> list[list[Row]]:
+    """Rows that differ in nothing but `axis`."""
+    others = [each for each in ALL_AXES if each != axis]
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[each] for each in others), []).append(row)
+    return list(found.values())
+
+
+def _row(rows: Sequence[Row], axis: str, values: Sequence[Any], scales: dict[str, Scale]) -> Row:
+    found = {row[axis]: row for row in rows}
+    drawn = {
+        column: _spark(column, [found.get(value, {}).get(column) for value in values], scale, axis)
+        for column, scale in scales.items()
+    }
+    # With no figure at all, the reason of one that is not ok stands for all.
+    told = next((row for row in rows if row["status"] == "ok"), rows[0])
+    return {**told, **drawn}
+
+
+def _spark(column: str, figures: Sequence[Any], scale: Scale, axis: str) -> str | None:
+    numbers = [each for each in figures if _is_number(each)]
+    if not numbers:
+        return None
+    figure = median_low(numbers) if axis == "seed" else numbers[-1]
+    return f"{''.join(map(scale.level, figures))} {shown(column, figure)}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and isfinite(value)
