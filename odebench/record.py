@@ -27,6 +27,15 @@ METRICS = (
     "gradient_error", "gradient_error_y0", "gradient_error_parameters", "gradient_error_discrete",
 )  # fmt: skip
 
+# Of training runs, besides; they follow the columns of the contract in the order they appear. A workload adds its own.
+TRAINED = (
+    "loss", "quality", "quality_reference", "nfe_predict", "predict_seconds", "train_steps", "train_seconds",
+    "seconds_to_target", "gradient_error_start", "hardness_steps", "stiffness", "regulariser_ratio", "regulariser_nfe",
+)  # fmt: skip
+
+# Of a batch, besides: the rows that f was evaluated on, and, of samples that step by themselves, their steps.
+SAMPLED = ("rows_forward", "rows_backward", "steps_fewest", "steps_mean")
+
 COLUMNS = ("suite", "cell", *AXES, "status", "reason", *METRICS, "machine", "commit", "version", "started")
 
 # What people type for columns, in `--columns`, `--sort` and `--fail-on`; a short name may stand for several.
@@ -103,6 +112,30 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How the models of a suite of `kind: train` are trained; no part of a cell's key. None: as the workload has it."""
+
+    steps: int = 200
+    optimiser: str | None = None
+    lr: float | None = None
+    lr_end: float | None = None  # the rate falls to this, exponentially
+    momentum: float = 0.9  # of sgd and rmsprop
+    weight_decay: float = 0.0
+    evaluate_every: int | None = None  # steps; None: a tenth of them
+    target: float | None = None  # of the quality, for seconds_to_target
+    checkpoint_every: float = 10.0  # seconds
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready; `Training(**data)` reads it back. Only what is not the default is there."""
+        return {key: value for key, value in asdict(self).items() if value != getattr(Training, key)} | {
+            "steps": self.steps
+        }
+
+
+OPTIMISERS = ("adam", "adamax", "adamw", "rmsprop", "sgd")
+
+
+@dataclass(frozen=True)
 class Record:
     """What one cell gave. `metrics` holds only what was measured; a figure may be inf or nan."""
 
@@ -118,3 +151,4 @@ class Record:
     commit: str = ""
     version: str = ""
     started: str = ""
+    curves: Mapping[str, list[float]] = field(default_factory=dict)  # of the way back, see `measure.curves`

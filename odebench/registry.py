@@ -1,4 +1,4 @@
-"""name -> what builds it, for problems, solvers, gradients, steppings and metrics. Torch-free.
+"""name -> what builds it, for everything that a suite can name. Torch-free.
 
 An entry is any callable with typed, defaulted parameters (a frozen dataclass, or a function): its signature is the list
 of options, so nothing is declared twice.
@@ -176,22 +176,26 @@ solvers = Registry("solver")
 gradients = Registry("gradient")
 steppings = Registry("stepping")
 metrics = Registry("metric")
-registries = {each.kind: each for each in (problems, solvers, gradients, steppings, metrics)}
+workloads = Registry("workload", (Option("regulariser", Spec | None, None),))
+regularisers = Registry("regulariser")
+registries = {each.kind: each for each in (problems, solvers, gradients, steppings, metrics, workloads, regularisers)}
 
 problem, solver, gradient, metric = problems.register, solvers.register, gradients.register, metrics.register
+workload, regulariser = workloads.register, regularisers.register
 
 
 @cache
 def load_shipped() -> None:
     """Fill the registries with what odebench ships; runs no code of anybody else."""
-    for room in ("problems", "solvers", "peers.roster", "controllers", "gradients", "measure.metrics"):
+    rooms = ("problems", "solvers", "peers.roster", "controllers", "gradients", "measure.metrics")
+    for room in (*rooms, "workloads", "regularisers"):
         importlib.import_module(f"odebench.{room}")
 
 
 @cache
 def installed() -> tuple[importlib.metadata.EntryPoint, ...]:
     """What installed packages offer by entry points; none of it is loaded. The name of the group ends in the kind."""
-    groups = ("problems", "solvers", "gradients", "metrics")
+    groups = ("problems", "solvers", "gradients", "metrics", "workloads", "regularisers")
     return tuple(each for kind in groups for each in importlib.metadata.entry_points(group=f"odebench.{kind}"))
 
 

@@ -1,0 +1,1 @@
+"""Training runs: the cells of suites of `kind: train`."""

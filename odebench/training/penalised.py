@@ -1,0 +1,90 @@
+"""A solver that adds up a figure of its steps in the last component of the state, so that any gradient goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from odebench.regularisers.regulariser import StepTerm
+from odebench.types import Reversible, Step, Stepper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from odebench.types import Field, State
+
+
+@dataclass(frozen=True)
+class Penalised:
+    """`inner`, on states of shape (batch, n + 1) whose last component the field leaves alone.
+
+    After each step every row has there the total of `term` so far. The sweeps carry its cotangent like any other, so
+    that the gradient of the figures is as exact as that of the solution, and takes no graph of the whole solve.
+    """
+
+    inner: Stepper
+    term: StepTerm
+    control: Any
+
+    @property
+    def order(self) -> int:
+        """That of the solver."""
+        return self.inner.order
+
+    @property
+    def error_order(self) -> int | None:
+        """That of the solver."""
+        return self.inner.error_order
+
+    def init(self, f: Field, t: float, y: Tensor) -> State:
+        """That of the solver."""
+        return self.inner.init(f, t, y)
+
+    def slope(self, state: State) -> Tensor | None:
+        """That of the solver, if it holds one."""
+        known = getattr(self.inner, "slope", None)
+        found: Tensor | None = known(state) if known is not None else None
+        return found
+
+    def step(self, f: Field, t: float, dt: float, state: State) -> Step:
+        """One step, and its figure added."""
+        step, figure = self.term.step(f, self.inner, self.control, t, dt, state)
+        return step._replace(state=(self._added(state[0], step.state[0], figure), *step.state[1:]))
+
+    def _added(self, before: Tensor, after: Tensor, figure: Tensor) -> Tensor:
+        total = self.term.combine(before[:, -1:], figure)
+        return torch.cat((after[:, :-1], total), 1)
+
+
+@dataclass(frozen=True)
+class ReversiblyPenalised(Penalised):
+    """Of a scheme that can undo its steps.
+
+    The total is not taken back: nothing depends on it, and its cotangent is a constant.
+    """
+
+    def unstep(self, f: Field, t: float, dt: float, state: State) -> State:
+        """The state before the step, the total as it was after."""
+        assert isinstance(self.inner, Reversible)
+        return self.inner.unstep(f, t, dt, state)
+
+
+def penalised(inner: Stepper, term: StepTerm, control: Any) -> Penalised:
+    """`inner` with the figures of `term`, reversible where it is."""
+    kind = ReversiblyPenalised if isinstance(inner, Reversible) else Penalised
+    return kind(inner, term, control)
+
+
+def over_leading(control: Any, components: int) -> Any:
+    """Control that judges only the first `components` of a row: what a regulariser adds must not shorten steps."""
+    if not hasattr(control, "norm"):
+        return control
+    size = control.size
+
+    def norm(x: Tensor) -> Tensor:
+        found: Tensor = size(x[:, :components])
+        return found
+
+    return replace(control, norm=norm)

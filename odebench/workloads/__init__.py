@@ -1,0 +1,1 @@
+"""The models people train. Importing this registers them; nothing here imports torch."""
