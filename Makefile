@@ -1,7 +1,8 @@
 # `make run` and `make test` need python3 (3.11 or newer) and make, nothing else: they build .venv and work in it.
 PYTHON ?= python3
 SUITE ?= suites/quickstart.yaml
-PYTEST_ARGS ?=
+# Tests start processes of their own and hold torch; more workers than this gain little and cost memory.
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4
 BASELINE ?= .ci/quickstart.csv
 
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	--disable-pip-version-check install --quiet
 
-.PHONY: run test figures solvers check lint types imports gate format environment build clean
+.PHONY: run test docs figures solvers check lint types imports gate format environment build clean
 .DELETE_ON_ERROR:
 
 run: environment
@@ -41,6 +42,10 @@ format: environment
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+# Into site/, to be opened from disk or served by anything.
+docs: environment
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .mkdocs.yml
+
 figures: environment
 	$(BIN)/python docs/figures.py
 
@@ -55,7 +60,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "setting up $(VENV): the first time takes a minute or two"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) --editable '.[test,dev]'
+	$(PIP) --editable '.[test,dev,report,docs,train]'
 	touch $@
 
 build: environment
