@@ -103,6 +103,7 @@ class _Refusals:
         self.cuda_devices = cuda_devices
         self.built: dict[tuple[str, Spec], Any] = {}
         self.answers: dict[tuple[str, Spec, Spec], str | None] = {}
+        self.stand_ins: dict[tuple[Any, ...], Cell] = {}  # the one cell that is measured of a model without an ODE
 
     def of(self, cell: Cell) -> str | None:
         """Why the cell cannot be measured, or None; the first reason of several, those of the mathematics first."""
@@ -124,6 +125,8 @@ class _Refusals:
     def _training(self, cell: Cell, solver: Any) -> str | None:
         if isinstance(solver, Peer):
             return f"`kind: train` trains by odebench's own solvers, and {cell.solver} is of another library"
+        if not getattr(self._build("workload", cell.problem), "solves", True):
+            return self._without_a_solve(cell) or self._device(cell.device)
         return (
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
@@ -132,6 +135,17 @@ class _Refusals:
             or self._workload(cell, solver)
             or self._device(cell.device)
         )
+
+    def _without_a_solve(self, cell: Cell) -> str | None:
+        """A baseline that calls no solver is trained once; that it has no other rows is said, not hidden."""
+        if dict(cell.problem.options).get("regulariser") is not None:
+            return f"{cell.problem.name} so configured solves no ODE, and there is nothing to regularise"
+        rest = (cell.problem, cell.device, cell.dtype, cell.batch, cell.seed)
+        first = self.stand_ins.setdefault(rest, cell)
+        if first == cell:
+            return None
+        one = f"{first.solver}, {first.gradient}, {first.stepping}"
+        return f"{cell.problem.name} so configured solves no ODE; its row with {one} stands for all"
 
     def _workload(self, cell: Cell, solver: Any) -> str | None:
         """What the workload and its regulariser ask of the others."""

@@ -233,3 +233,59 @@ def test_the_suite_as_resolved_runs_again_to_the_same_cells(tmp_path: Path) -> N
     assert [each.samples["trained_loss"] for each in again] == [each.samples["trained_loss"] for each in first]
     lines = (tmp_path / "again" / "records.jsonl").read_text().splitlines()
     assert json.loads(lines[0])["settings"]["training"] == {"steps": 2, "checkpoint_every": 0.0}
+
+
+BASELINE = """
+from dataclasses import dataclass
+
+from odebench.registry import workload
+from odebench_rotation import Rotation, Turn
+
+
+@workload("still")
+@dataclass(frozen=True)
+class Still(Rotation):
+    solves = False
+
+    def build(self, seed, dtype, device):
+        task = Turn(self, seed, dtype, device)
+        task.error = lambda x, solve: task.model(x).square().mean()
+        return task
+"""
+
+
+def test_a_baseline_that_solves_nothing_is_trained_once_and_its_other_rows_say_so(tmp_path: Path) -> None:
+    (tmp_path / "odebench_rotation.py").write_text(PLUGIN.read_text())
+    plugin = tmp_path / "still.py"
+    plugin.write_text(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n" + BASELINE)
+    path = suite(tmp_path, "regularisers: [none, kinetic]", SOLVERS="tsit5, alf", PROBLEM="still", STEPS="3")
+    path.write_text(path.read_text().replace(str(PLUGIN), str(plugin)))
+    records = api.run(path, output=tmp_path / "out")
+    assert [each.status for each in records] == ["ok", "refused", "refused", "refused"]
+    assert records[0].metrics["nfe_forward"] == 0
+    assert "nfe_predict" not in records[0].metrics
+    reasons = [each.reason for each in records[1:]]
+    assert sum("its row with tsit5, aca, adaptive" in reason for reason in reasons) == 1
+    assert sum("nothing to regularise" in reason for reason in reasons) == 2
+
+
+def test_curves_of_training_are_drawn_and_seeds_are_told_with_an_interval(tmp_path: Path) -> None:
+    from odebench.figures.kinds import kind
+
+    path = suite(tmp_path, "regularisers: [none, kinetic]\nseeds: [0, 1, 2]", STEPS="20")
+    records = api.run(path, output=tmp_path / "out")
+    figure = kind("training").figure(records)
+    told = [panel.title.rpartition(": ")[2] for panel in figure.panels]
+    assert told == ["loss", "quality", "forward", "backward"]
+    names = [line.name for line in figure.panels[0].series]
+    assert names == ["tsit5, no regulariser", "tsit5, kinetic"]
+    assert len({line.key for line in figure.panels[0].series}) == 2
+    median_run = sorted(records[:3], key=lambda each: each.metrics["loss"])[1]
+    assert figure.panels[0].series[0].y == tuple(median_run.samples["trained_loss"])
+    done = subprocess.run(
+        [sys.executable, "-m", "odebench", "show", str(tmp_path / "out"), "--across", "seed", "--columns", "loss"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    mean = sum(each.metrics["loss"] for each in records[:3]) / 3
+    row = next(line for line in done.stdout.splitlines() if "±" in line and "█" in line)
+    assert float(row.split()[-2]) == pytest.approx(mean, rel=5e-3)

@@ -64,7 +64,8 @@ class Progress(AbstractContextManager["Progress"]):
         cells = [record.cell for record in earlier] + [each.cell for each in missing]
         self._names = Names(cells)
         if self.rows:
-            self.sheet = Sheet(self.screen, cells)
+            trained = any(suite.training is not None for suite in plan.suites)
+            self.sheet = Sheet(self.screen, cells, trained)
         for record in earlier:
             self._count(record)
         self._live.start()
@@ -195,9 +196,9 @@ class Names:
 class Sheet:
     """A table that grows at its end. Its columns are fixed at the start, from the cells that will come."""
 
-    def __init__(self, screen: Screen, cells: list[Cell]) -> None:
+    def __init__(self, screen: Screen, cells: list[Cell], trained: bool = False) -> None:
         self.screen = screen
-        self.table = planned_table(cells)
+        self.table = planned_table(cells, trained)
         self.place = growing(self.table, screen.width)
         self._group: tuple[object, ...] = ()
         screen.lines([*layout.caption(self.table, self.place), *self.place.header()])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import cos, hypot, inf, isclose, log, pi, sin, sqrt, tan
+from math import hypot, inf, log, sqrt
 
 from odebench.figures.figure import Law
+from odebench.measure.statistics import student
 
 FEWEST = 3  # different numbers of steps that a law is fitted to; two have a slope, and no doubt about it
 _LAWS = {0.0: "constant", 0.5: "square root of steps", 1.0: "linear in steps", 2.0: "quadratic in steps"}
@@ -33,30 +34,6 @@ def fit(steps: Sequence[float], figures: Sequence[float], shown: Callable[[float
     return Law(
         slope, low, high, _words(slope, low, high) or _floored(steps, figures, residual, shown) or _range(low, high)
     )
-
-
-def student(free: int) -> float:
-    """The 97.5 % quantile of Student's t with a whole number of degrees of freedom.
-
-    By halving an angle: for whole numbers the distribution is a finite sum (M. Abramowitz, I. Stegun, Handbook of
-    Mathematical Functions, 26.7.3 and 26.7.4), so that no library of special functions is needed.
-    """
-    low, high = 0.0, pi / 2
-    while not isclose(low, high, rel_tol=1e-14):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, free) < 0.95 else (low, middle)
-    return sqrt(free) * tan(low)
-
-
-def _within(angle: float, free: int) -> float:
-    """P(|t| < √free · tan(angle))."""
-    odd = free % 2
-    term = cos(angle) if odd else 1.0
-    total = term if free > 1 else 0.0
-    for k in range(3 if odd else 2, free - 1, 2):
-        term *= cos(angle) ** 2 * (k - 1) / k
-        total += term
-    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
 
 
 def _words(slope: float, low: float, high: float) -> str:

@@ -18,8 +18,20 @@ SWEPT = ("rtol", "atol", "steps", "dt")  # options of a stepping that make it fi
 
 
 def place_of(record: Record) -> tuple[Any, ...]:
-    """What the panel of a record is of, in the order of `PLACE`."""
-    return tuple(record.machine if axis == "machine" else getattr(record.cell, axis) for axis in PLACE)
+    """What the panel of a record is of, in the order of `PLACE`; a regulariser is no part of its problem here."""
+    told = {"machine": record.machine, "problem": unregularised(record.cell.problem)}
+    return tuple(told[axis] if axis in told else getattr(record.cell, axis) for axis in PLACE)
+
+
+def unregularised(problem: Spec) -> Spec:
+    """A workload without its regulariser: lines of several regularisers share a panel."""
+    return Spec(problem.name, tuple(each for each in problem.options if each[0] != "regulariser"))
+
+
+def regulariser_of(cell: Cell) -> Spec | None:
+    """That of a training run, or None."""
+    found = dict(cell.problem.options).get("regulariser")
+    return None if found is None else Spec.from_data(found)
 
 
 def family_of(stepping: Spec) -> Spec:
@@ -28,8 +40,9 @@ def family_of(stepping: Spec) -> Spec:
 
 
 def key_of(cell: Cell) -> str:
-    """What is one line, wherever it is drawn: solver × gradient × kind of stepping."""
-    return f"{cell.solver}/{cell.gradient}/{family_of(cell.stepping)}"
+    """What is one line, wherever it is drawn: solver × gradient × kind of stepping × regulariser."""
+    term = regulariser_of(cell)
+    return f"{cell.solver}/{cell.gradient}/{family_of(cell.stepping)}" + (f"/{term}" if term else "")
 
 
 def fineness(record: Record) -> tuple[float, float]:
@@ -54,7 +67,9 @@ def merged(lines: Iterable[list[Record]], alike: Callable[[list[Record], list[Re
     for, none where it stands for all that the solver has.
     """
     found: list[Shared] = []
-    for of_solver in grouped(lines, lambda line: (line[0].cell.solver, family_of(line[0].cell.stepping))):
+    for of_solver in grouped(
+        lines, lambda line: (line[0].cell.solver, family_of(line[0].cell.stepping), regulariser_of(line[0].cell))
+    ):
         classes: list[list[list[Record]]] = []
         for line in of_solver:
             same = next((each for each in classes if alike(each[0], line)), None)
@@ -74,5 +89,10 @@ def one_of_each(records: Iterable[Record], figure: Callable[[Record], float]) ->
     A cell that was measured, and no mean of several, so that all its figures belong together. Of an even number it is
     the lower of the two in the middle.
     """
-    alike = grouped(records, lambda each: (place_of(each), each.cell.solver, each.cell.gradient, each.cell.stepping))
+    alike = grouped(
+        records,
+        lambda each: (
+            place_of(each), each.cell.solver, each.cell.gradient, each.cell.stepping, regulariser_of(each.cell)
+        ),
+    )  # fmt: skip
     return [sorted(group, key=figure)[(len(group) - 1) // 2] for group in alike]

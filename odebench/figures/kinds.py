@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from odebench.errors import UnknownName, UsageError, did_you_mean
-from odebench.figures import growth, pareto, precision, reverse, reverse_error, steps
+from odebench.figures import growth, pareto, precision, reverse, reverse_error, steps, training
 from odebench.figures.figure import Figure
 from odebench.record import Record
 
@@ -53,6 +53,7 @@ KINDS = {
         Kind("reverse", "Forward and reversed paths over one another", reverse.reverse),
         Kind("reverse-error", "Distance between forward and reversed path along t", reverse_error.reverse_error),
         Kind("steps", "Sizes of adaptive steps along t", steps.steps),
+        Kind("training", "Loss, quality and evaluations along the steps of training", training.training),
         Kind("pareto", "Pareto front of gradient error, time and memory", pareto.pareto),
     )
 }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from odebench.figures.grouping import family_of, key_of
-from odebench.record import Record
+from odebench.figures.grouping import family_of, key_of, regulariser_of
+from odebench.record import Cell, Record
+from odebench.spec import Spec
 
 # M. Okabe, K. Ito, Color universal design, 2008: told apart with every common kind of colour vision. Yellow comes last,
 # it is weak on white; black is what a dark page has to turn over.
@@ -33,24 +34,29 @@ class Look:
 def looks_of(records: Iterable[Record]) -> dict[str, Look]:
     """Key of a series -> how it looks, for all records of a results folder, drawn or not.
 
-    What there is more of, solvers or gradients, gets the colours and the shapes of marks; the other gets dashes and
-    fillings. So no two lines differ by their colour alone, and a filter on what is drawn changes no look.
+    What there is most of, solvers, gradients or regularisers, gets the colours and the shapes of marks; the others get
+    dashes and fillings. So no two lines differ by their colour alone, and a filter on what is drawn changes no look.
     """
     cells = list({key_of(record.cell): record.cell for record in records}.values())
-    solvers, gradients = ({getattr(cell, axis): None for cell in cells} for axis in ("solver", "gradient"))
-    first, second = ("solver", "gradient") if len(solvers) >= len(gradients) else ("gradient", "solver")
-    hues = {value: index for index, value in enumerate(dict.fromkeys(getattr(cell, first) for cell in cells))}
+    axes = list(zip(*map(_parts, cells), strict=True))  # the solvers of all cells, their gradients, their regularisers
+    order = sorted(range(len(axes)), key=lambda axis: -len(set(axes[axis])))
+    hues: dict[object, int] = {}
     families: dict[object, dict[object, None]] = {}
     for cell in cells:
-        families.setdefault((cell.solver, cell.gradient), {})[family_of(cell.stepping)] = None
-    # Of a pair with several kinds of stepping all but the first kind count as others.
+        families.setdefault(_parts(cell), {})[family_of(cell.stepping)] = None
+    # Of what has several kinds of stepping all but the first kind count as others.
     variants: dict[object, int] = {}
     looks = {FORWARD: Look("#999999", "circle", "solid", "full")}
     for cell in cells:
-        rank = list(families[cell.solver, cell.gradient]).index(family_of(cell.stepping))
-        variant = variants.setdefault((getattr(cell, second), rank), len(variants))
-        looks[key_of(cell)] = _look(hues[getattr(cell, first)], variant)
+        first, *others = (_parts(cell)[axis] for axis in order)
+        rank = list(families[_parts(cell)]).index(family_of(cell.stepping))
+        variant = variants.setdefault((*others, rank), len(variants))
+        looks[key_of(cell)] = _look(hues.setdefault(first, len(hues)), variant)
     return looks
+
+
+def _parts(cell: Cell) -> tuple[Spec, Spec, Spec | None]:
+    return cell.solver, cell.gradient, regulariser_of(cell)
 
 
 def _look(hue: int, variant: int) -> Look:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from odebench.figures.grouping import PLACE, family_of, grouped, key_of, place_of
+from odebench.figures.grouping import PLACE, family_of, grouped, key_of, place_of, regulariser_of, unregularised
 from odebench.record import AXES, Cell, Record
 from odebench.report.text import plain
 from odebench.spec import Spec
@@ -23,6 +23,7 @@ class Names:
     shortened: tuple[str, ...]  # what short names stand for: `coupled is coupled(base=rk4)`
     alone: frozenset[tuple[str, str]]  # (axis, name) of which there is one configuration
     families: frozenset[tuple[Spec, Spec]]  # pairs of solver and gradient that have several kinds of stepping
+    regularised: bool  # whether some lines are of other regularisers than others
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Names:
@@ -37,8 +38,9 @@ class Names:
             for axis in ("gradient", "stepping"):
                 values[axis][getattr(cell, axis)] = None
             for axis in _NAMED:
-                spec = getattr(cell, axis)
+                spec = unregularised(cell.problem) if axis == "problem" else getattr(cell, axis)
                 specs[axis, spec.name][spec] = None
+            values["regulariser"][regulariser_of(cell)] = None
             steppings[cell.solver, cell.gradient].add(cell.stepping)
         told = (axis for axis in ("suite", *AXES[3:7]) if len(values[axis]) == 1)
         alone = {key: next(iter(found)) for key, found in specs.items() if len(found) == 1}
@@ -50,6 +52,7 @@ class Names:
             tuple(plain(f"{spec.name} is {spec}") for spec in dict.fromkeys(short)),
             frozenset(alone),
             frozenset(pair for pair, found in steppings.items() if len(set(map(family_of, found))) > 1),
+            len(values["regulariser"]) > 1,
         )
 
     def panel(self, record: Record) -> str:
@@ -87,7 +90,9 @@ class Names:
         parts = [self._short("solver", cell.solver)]
         if "gradient" in self.varying:
             parts += [self._short("gradient", each) for each in gradients]
-        return plain(", ".join([*parts, self._short("stepping", stepping)] if stepping else parts))
+        parts += [self._short("stepping", stepping)] if stepping else []
+        parts += [str(regulariser_of(cell) or "no regulariser")] if self.regularised else []
+        return plain(", ".join(parts))
 
     def _pair(self, cell: Cell) -> tuple[Spec, Spec]:
         return cell.solver, cell.gradient

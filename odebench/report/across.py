@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, log
 from statistics import median_low
 from typing import Any
 
 from odebench.errors import UsageError
+from odebench.measure.statistics import mean_interval
 from odebench.report.looks import is_figure, shown
 from odebench.report.table import ALL_AXES, Row, Table
 
@@ -43,7 +44,9 @@ class Scale:
 
 
 def across(table: Table, axis: str) -> Table:
-    """One row for all values of `axis`: each figure as bars, and that of the last value; of seeds the middle figure.
+    """One row for all values of `axis`: each figure as bars, and that of the last value.
+
+    Of seeds it is the middle figure; of seeds of training runs the mean, with its 95 % interval.
 
     Raises:
         UsageError: all rows have the same value.
@@ -57,6 +60,8 @@ def across(table: Table, axis: str) -> Table:
         scales = {column: Scale.of(row[column] for row in group) for column in figures}
         rows += [_row(alike, axis, values, scales) for alike in _alike(group, axis)]
     which = "the middle one" if axis == "seed" else "that of the last"
+    if axis == "seed" and _trained(table.rows[0]):
+        which = "the mean ± half its 95 % interval, by Student's t over the seeds"
     legend = f"bars from left to right: {axis} {', '.join(map(str, values))}; the figure is {which}"
     columns = tuple(column for column in table.columns if column != axis)
     return replace(table, columns=columns, rows=tuple(rows), legend=(*table.legend, legend))
@@ -73,8 +78,9 @@ def _alike(rows: Sequence[Row], axis: str) -> list[list[Row]]:
 
 def _row(rows: Sequence[Row], axis: str, values: Sequence[Any], scales: dict[str, Scale]) -> Row:
     found = {row[axis]: row for row in rows}
+    one = _last if axis != "seed" else _mean if _trained(rows[0]) else _middle
     drawn = {
-        column: _spark(column, [found.get(value, {}).get(column) for value in values], scale, axis)
+        column: _spark(column, [found.get(value, {}).get(column) for value in values], scale, one)
         for column, scale in scales.items()
     }
     # With no figure at all, the reason of one that is not ok stands for all.
@@ -82,12 +88,26 @@ def _row(rows: Sequence[Row], axis: str, values: Sequence[Any], scales: dict[str
     return {**told, **drawn}
 
 
-def _spark(column: str, figures: Sequence[Any], scale: Scale, axis: str) -> str | None:
+def _spark(column: str, figures: Sequence[Any], scale: Scale, one: Callable[[str, list[Any]], str]) -> str | None:
     numbers = [each for each in figures if _is_number(each)]
-    if not numbers:
-        return None
-    figure = median_low(numbers) if axis == "seed" else numbers[-1]
-    return f"{''.join(map(scale.level, figures))} {shown(column, figure)}"
+    return f"{''.join(map(scale.level, figures))} {one(column, numbers)}" if numbers else None
+
+
+def _last(column: str, numbers: list[Any]) -> str:
+    return shown(column, numbers[-1])
+
+
+def _middle(column: str, numbers: list[Any]) -> str:
+    return shown(column, median_low(numbers))
+
+
+def _mean(column: str, numbers: list[Any]) -> str:
+    found = mean_interval(numbers)
+    return shown(column, numbers[0]) if found is None else f"{shown(column, found[0])} ±{shown(column, found[1])}"
+
+
+def _trained(row: Row) -> bool:
+    return row.get("train_steps") is not None
 
 
 def _is_number(value: Any) -> bool:

@@ -35,6 +35,13 @@ LOOKS = {
     "reverse_error": Look(("reverse", "error"), units.error, 7, 4),
     "gradient_error": Look(("gradient", "error"), units.error, 7, 3),
     "gradient_error_discrete": Look(("discrete", "gradient", "error"), units.error, 7, 9),
+    # Of training runs.
+    "loss": Look(("loss",), units.digits, 7, 2),
+    "quality": Look(("quality",), units.digits, 7, 0),
+    "nfe_predict": Look(("nfe", "predict"), units.count, 7, 3),
+    "train_seconds": Look(("training", "time"), units.seconds, 8, 6),
+    "gradient_error_start": Look(("gradient", "error", "at start"), units.error, 8, 8),
+    "regulariser_ratio": Look(("with over", "without", "regulariser"), units.digits, 11, 7),
     # Of a comparison, where they come as text.
     "change": Look(("change",), units.digits, 7, 1),
     "new": Look(("new",), units.digits, 7, 2),

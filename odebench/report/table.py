@@ -18,6 +18,11 @@ DEFAULT_FIGURES = (
     "nfe_forward", "nfe_backward", "vjp_backward", "wall_seconds", "wall_ratio", "overhead", "peak_memory_bytes",
     "solution_error", "reverse_error", "gradient_error", "gradient_error_discrete",
 )  # fmt: skip
+# The same of training runs.
+TRAINED_FIGURES = (
+    "loss", "quality", "nfe_predict", "nfe_forward", "nfe_backward", "wall_seconds", "train_seconds",
+    "peak_memory_bytes", "gradient_error_start", "gradient_error", "gradient_error_discrete", "regulariser_ratio",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,16 +57,22 @@ def reading_table(records: Iterable[Record], group_by: Sequence[str] | None = No
     Figures that no cell has are left out. `group_by` names axes to group by instead.
     """
     rows = tuple(map(record_to_row, records))
-    seen = {name for row in rows for name in DEFAULT_FIGURES if row[name] is not None}
-    return arrange(rows, [name for name in DEFAULT_FIGURES if name in seen], group_by)
+    trained = any(row.get("train_steps") is not None for row in rows)
+    figures = TRAINED_FIGURES if trained else DEFAULT_FIGURES
+    seen = {name for row in rows for name in figures if row.get(name) is not None}
+    # Where some have a figure, a row without it has an empty field.
+    rows = tuple(dict.fromkeys(seen) | row for row in rows)
+    return arrange(rows, [name for name in figures if name in seen], group_by)
 
 
-def planned_table(cells: Iterable[Cell]) -> Table:
+def planned_table(cells: Iterable[Cell], trained: bool = False) -> Table:
     """The same, of cells that are yet to be measured: all the figures that they may have.
 
     Only what is named LIBRARY.METHOD is measured against a native twin.
     """
     rows = tuple(record_to_row(Record(cell, "ok")) for cell in cells)
+    if trained:
+        return arrange(rows, [name for name in TRAINED_FIGURES if name != "regulariser_ratio"])
     peers = any("." in row["solver"].partition("(")[0] for row in rows)
     return arrange(rows, [name for name in DEFAULT_FIGURES if peers or name != "wall_ratio"])
 

@@ -54,7 +54,11 @@ class Task(Protocol):
 
 @runtime_checkable
 class Workload(Protocol):
-    """A frozen dataclass whose fields are its options: small by default, paper-sized by option."""
+    """A frozen dataclass whose fields are its options: small by default, paper-sized by option.
+
+    Optional, and looked up by name: `solves`, False of a baseline whose model calls no solver, so that one row of it
+    stands for all; `structured`, True where the task has `path_matrix()`, for the regulariser `path`.
+    """
 
     quality: ClassVar[str]  # what `quality` is: accuracy, nats, rmse, …
     better: ClassVar[Literal["higher", "lower"]]
