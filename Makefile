@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	--disable-pip-version-check install --quiet
 
-.PHONY: run test docs figures solvers check lint types imports gate format environment build clean
+.PHONY: run test docs figures solvers reference check lint types imports gate format environment build clean
 .DELETE_ON_ERROR:
 
 run: environment
@@ -51,6 +51,10 @@ figures: environment
 
 solvers: environment
 	$(BIN)/python docs/solvers.py
+
+# The parts of the reference that come from the registries, the schema and the command line; tests say when they are old.
+reference: environment
+	for page in suites commands metrics results gradients; do $(BIN)/python docs/$$page.py || exit 1; done
 
 environment: $(VENV)/installed
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from odebench.record import Cell, Record
-    from odebench.registry import gradient, metric, problem, solver
+    from odebench.registry import gradient, metric, problem, regulariser, solver, workload
     from odebench.solve import odeint, odeint_adjoint, odeint_dense, odeint_event
     from odebench.types import Step, Tick
 
@@ -52,8 +52,10 @@ __all__ = [
     "odeint_dense",
     "odeint_event",
     "problem",
+    "regulariser",
     "run",
     "solver",
+    "workload",
 ]
 
 _HOMES = {
@@ -63,7 +65,7 @@ _HOMES = {
     "Tick": "types",
     "Cell": "record",
     "Record": "record",
-    **dict.fromkeys(("gradient", "metric", "problem", "solver"), "registry"),
+    **dict.fromkeys(("gradient", "metric", "problem", "regulariser", "solver", "workload"), "registry"),
 }
 
 
