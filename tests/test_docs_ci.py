@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 
 def workflow() -> dict[str, Any]:
-    (block,) = blocks("yaml")
+    (block,) = [each for each in blocks("yaml") if "\njobs:" in each]
     # `on` is a boolean in YAML 1.1, which is what this library reads and GitHub does not.
     return yaml.load(block, yaml.BaseLoader)
 
@@ -36,7 +36,8 @@ def steps() -> Iterator[dict[str, Any]]:
 
 
 def scripts() -> list[str]:
-    return [*blocks("bash"), *(step["run"] for step in steps() if "run" in step)]
+    typed = (block.replace("$ ", "") for block in blocks("console"))
+    return [*typed, *(step["run"] for step in steps() if "run" in step)]
 
 
 def commands() -> list[list[str]]:

@@ -166,7 +166,8 @@ def test_every_block_is_run_or_says_why_not(capsys: pytest.CaptureFixture[str]) 
         fences = re.findall(r"^ *```", page.read_text("utf-8"), re.MULTILINE)
         assert len(fences) == 2 * len(blocks(page)), f"{page.name} has a block that is not seen here"
     known = ("console", "python", "yaml", "text")
-    assert [(page.name, block.language) for page, block in found if block.language not in known] == []
+    odd = [(page.name, block.language) for page, block in found if block.language not in known and not block.excuse]
+    assert odd == []
     taken = Counter(block.language for _, block in found if not block.excuse)
     commands = sum(len(block.commands) for _, block in found if block.language == "console" and not block.excuse)
     left = [(page.name, block) for page, block in found if block.excuse]
