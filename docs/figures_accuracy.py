@@ -24,16 +24,16 @@ BARI = "Bari test set"  # F. Mazzia, C. Magherini, Test set for initial value pr
 RADAU = "SciPy's Radau at rtol 1e-12"
 # (problem, tolerances, where its end is from, the end)
 ENDS: tuple[tuple[Spec, tuple[float, float], str, tuple[float, ...]], ...] = (
-    (Spec("robertson"), (1e-7, 1e-14), RADAU, (0.715827068719405, 9.18553476455e-6, 0.284163745745830)),
+    (Spec("robertson"), (1e-9, 1e-16), RADAU, (0.715827068719405, 9.18553476455e-6, 0.284163745745830)),
     (
-        Spec.of("robertson", {"span": (0.0, 1e11)}), (1e-7, 1e-18), BARI,
+        Spec.of("robertson", {"span": (0.0, 1e11)}), (1e-9, 1e-20), BARI,
         (0.2083340149701255e-7, 0.8333360770334713e-13, 0.9999999791665050),
     ),
     (
-        Spec.of("van_der_pol", {"mu": 1000.0, "span": (0.0, 2000.0)}), (1e-7, 1e-12), BARI,
+        Spec.of("van_der_pol", {"mu": 1000.0, "span": (0.0, 2000.0)}), (1e-9, 1e-14), BARI,
         (1.706167732170469, -0.8928097010248125e-3),
     ),
-    (Spec("oregonator"), (1e-7, 1e-12), BARI, (1.000814870318523, 1228.178521549917, 132.0554942846706)),
+    (Spec("oregonator"), (1e-9, 1e-14), BARI, (1.000814870318523, 1228.178521549917, 132.0554942846706)),
 )  # fmt: skip
 
 
