@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
-from odebench.workloads import odenet
+from odebench.workloads import (
+    annuli,
+    cnf,
+    hybrid_pharmacology,
+    identification,
+    latent_ode,
+    odenet,
+    physionet,
+    poisson_process,
+)
 
-__all__ = ["odenet"]
+__all__ = [
+    "annuli",
+    "cnf",
+    "hybrid_pharmacology",
+    "identification",
+    "latent_ode",
+    "odenet",
+    "physionet",
+    "poisson_process",
+]
