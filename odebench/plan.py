@@ -225,6 +225,8 @@ def _unfit(term: Any, name: str, workload: Any, control: Any, gradient: Spec) ->
         )
     if isinstance(term, StepTerm) and dict(gradient.options).get("control"):
         return f"{name} wraps the solver, and direct(control) does not see through the wrapping; use direct"
+    if isinstance(term, StepTerm) and getattr(control, "dense", False) and not hasattr(term, "of_step"):
+        return f"{name} takes the stages of each step itself, and `dense` would look into them; leave `dense` out"
     if isinstance(term, WeightTerm) and not getattr(workload, "structured", False):
         return f"{name} needs a field that is a product of layers, such as that of system_identification"
     if not isinstance(term, WeightTerm) and getattr(control, "per_sample", False):

@@ -139,6 +139,15 @@ def test_a_regulariser_that_would_get_no_gradient_is_refused(tmp_path: Path) -> 
     assert "direct(control)" in str(refusals[ernode, "direct(control=True)"])
 
 
+def test_the_error_of_steps_is_penalised_where_saved_times_are_looked_up_inside_them(tmp_path: Path) -> None:
+    dense = "{adaptive: {rtol: 1e-4, atol: 1e-4, dense: true}}"
+    records = train(tmp_path, "regularisers: [ernode, srnode]", GRADIENTS="direct, aca", STEPPING=dense, STEPS="5")
+    curves = [each.samples["trained_loss"] for each in records if each.status == "ok"]
+    assert len(curves) == 2
+    assert curves[0] == pytest.approx(curves[1], rel=1e-12)
+    assert all("leave `dense` out" in each.reason for each in records if each.status == "refused")
+
+
 def test_a_regulariser_with_options_is_part_of_the_cell(tmp_path: Path) -> None:
     (record,) = train(tmp_path, "regularisers: [{steer: {width: 0.25}}]", STEPS="2")
     assert record.cell.key.startswith("rotation(regulariser=steer(width=0.25))/tsit5/aca/")

@@ -189,7 +189,7 @@ def test_minibatches_are_functions_of_their_number_and_cover_an_epoch() -> None:
         ({"samples": 1}, "samples must be at least 2"),
         ({"channels": 0}, "channels must be at least 1"),
         ({"kept": 0.0}, "kept is a probability above 0; got 0.0"),
-        ({"noise": -1.0}, "noise must be at least 0; got -1.0"),
+        ({"noise": -1.0}, "noise must be at least 0 and finite; got -1.0"),
         ({"dynamics": "hybrids"}, "did you mean 'hybrid'"),
         ({"jumps": "over"}, "expected one of 'restart', 'through'"),
     ],

@@ -233,7 +233,7 @@ def test_noise_is_on_what_is_learnt_from_alone() -> None:
         ({"size": 1, "system": "springs"}, "size must be at least 2 for springs; got 1"),
         ({"hidden": 0}, "hidden must be at least 1; got 0"),
         ({"saves": 1}, "saves must be at least 2"),
-        ({"noise": -0.1}, "noise must be at least 0; got -0.1"),
+        ({"noise": -0.1}, "noise must be at least 0 and finite; got -0.1"),
     ],
 )  # fmt: skip
 def test_options_out_of_range_are_refused(options: dict[str, Any], said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import pi
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_one_solve_goes_through_the_union_of_the_minibatch_times() -> None:
     ((shape, ts, params),) = calls
     assert shape == (4, 4)
     assert ts[0] == 0
-    assert all(a < b for a, b in zip(ts[:-1], ts[1:], strict=True))
+    assert all(a < b for a, b in pairwise(ts))
     assert 4 <= len(ts) <= 1 + 3 * 4
     assert params == 4
 

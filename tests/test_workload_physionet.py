@@ -1,4 +1,4 @@
-"""Stays in intensive care, from files in the format of the PhysioNet/CinC Challenge 2012. None of them is a real one."""
+"""Stays in intensive care, from files in the format of the PhysioNet/CinC Challenge 2012. None of them is real."""
 
 from __future__ import annotations
 

@@ -44,7 +44,12 @@ class StepErrors:
     def step(self, f: Field, stepper: Stepper, control: Any, t: float, dt: float, state: State) -> tuple[Step, Tensor]:
         """(the step, E·|dt|)."""
         step = stepper.step(f, t, dt, state)
-        return step, control.error(state, step) * abs(dt)
+        return step, self.of_step(control, dt, state, step)
+
+    def of_step(self, control: Any, dt: float, state: State, step: Step) -> Tensor:
+        """E·|dt| of a step that was taken."""
+        error: Tensor = control.error(state, step)
+        return error * abs(dt)
 
     def combine(self, total: Tensor, figure: Tensor) -> Tensor:
         """The sum."""

@@ -36,7 +36,11 @@ class PathTerm(Regulariser, Protocol):
 
 @runtime_checkable
 class StepTerm(Regulariser, Protocol):
-    """Adds up a figure of every accepted step, so that the gradient goes through the whole trajectory."""
+    """Adds up a figure of every accepted step, so that the gradient goes through the whole trajectory.
+
+    Optional, and looked up by name: `of_step(control, dt, state, step)`, the figure of a step that was taken, without
+    which steps cannot be looked into by `dense`.
+    """
 
     def step(self, f: Field, stepper: Stepper, control: Any, t: float, dt: float, state: State) -> tuple[Step, Tensor]:
         """(the step, its figure: a 0-dim tensor with a graph)."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from odebench.regularisers.regulariser import StepTerm
-from odebench.types import Reversible, Step, Stepper
+from odebench.types import Continuous, Reversible, Step, Stepper
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from odebench.types import Field, State
+    from odebench.types import Extension, Field, State
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,26 @@ class ReversiblyPenalised(Penalised):
         return self.inner.unstep(f, t, dt, state)
 
 
+@dataclass(frozen=True)
+class ContinuouslyPenalised(Penalised):
+    """Of a scheme whose steps can be looked into, and a term that is a figure of a step taken.
+
+    Inside a step the total is what it was at its start; it is read at the end of a solve alone.
+    """
+
+    def extend(self, f: Field, t: float, dt: float, state: State) -> tuple[Step, Extension]:
+        """One step with its figure added, and the scheme's interpolant."""
+        assert isinstance(self.inner, Continuous)
+        step, inside = self.inner.extend(f, t, dt, state)
+        figure = cast(Any, self.term).of_step(self.control, dt, state, step)
+        return step._replace(state=(self._added(state[0], step.state[0], figure), *step.state[1:])), inside
+
+
 def penalised(inner: Stepper, term: StepTerm, control: Any) -> Penalised:
-    """`inner` with the figures of `term`, reversible where it is."""
-    kind = ReversiblyPenalised if isinstance(inner, Reversible) else Penalised
+    """`inner` with the figures of `term`, with those of its capabilities that go together with it."""
+    kind: type[Penalised] = ReversiblyPenalised if isinstance(inner, Reversible) else Penalised
+    if isinstance(inner, Continuous) and hasattr(term, "of_step"):
+        kind = ContinuouslyPenalised
     return kind(inner, term, control)
 
 

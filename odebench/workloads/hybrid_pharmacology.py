@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from odebench.registry import workload
@@ -82,8 +83,8 @@ class HybridPharmacology:
             )
         if not 0 < self.kept <= 1:
             raise ValueError(f"kept is a probability above 0; got {self.kept!r}")
-        if not self.noise >= 0:
-            raise ValueError(f"noise must be at least 0; got {self.noise!r}")
+        if not 0 <= self.noise < inf:
+            raise ValueError(f"noise must be at least 0 and finite; got {self.noise!r}")
 
     def build(self, seed: int, dtype: torch.dtype, device: torch.device) -> HybridTask:
         """Patients simulated, model initialised."""

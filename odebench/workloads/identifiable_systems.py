@@ -141,7 +141,7 @@ class GeneNetwork:
 
 @dataclass(frozen=True)
 class Springs:
-    """Masses in a row, each tied to its place and to the next one: x'' = −x − 0.2·x' + 2·Σ (x_j − x).
+    """Masses in a row, each tied to its place and to the next one: x'' = −x − 0.2·x' + Σ (x_j − x).
 
     What is learnt is x'' of the state (x, x'): mass i reads its own x and x' and the x of its neighbours. Starts are
     standard normal; an intervention holds a mass at 1.
@@ -149,7 +149,7 @@ class Springs:
 
     variables: int = 4
     second_order: bool = True
-    span: float = 6.0
+    span: float = 4.0
 
     @property
     def adjacency(self) -> Tensor:
@@ -162,7 +162,7 @@ class Springs:
         ties = torch.diag(torch.ones(n - 1, dtype=torch.float64), 1)
         ties = ties + ties.T
         eye = torch.eye(n, dtype=torch.float64)
-        return torch.cat((2 * (ties - torch.diag(ties.sum(1))) - eye, -0.2 * eye), 1)
+        return torch.cat((ties - torch.diag(ties.sum(1)) - eye, -0.2 * eye), 1)
 
     def slope(self, y: Tensor) -> Tensor:
         return torch.cat((y[..., self.variables :], y @ self.matrix.T.to(y)), -1)

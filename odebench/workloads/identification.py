@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from odebench.registry import workload
@@ -80,8 +81,8 @@ class Identification:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
         if self.saves < 2:
             raise ValueError(f"saves must be at least 2, for an intervention to be followed; got {self.saves!r}")
-        if not self.noise >= 0:
-            raise ValueError(f"noise must be at least 0; got {self.noise!r}")
+        if not 0 <= self.noise < inf:
+            raise ValueError(f"noise must be at least 0 and finite; got {self.noise!r}")
 
     @property
     def variables(self) -> int:

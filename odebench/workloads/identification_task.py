@@ -68,9 +68,7 @@ class IdentificationTask:
     ts: tuple[float, ...]
     train: Tensor
     test: Tensor
-    interventions: tuple[
-        tuple[Hold, Tensor], ...
-    ]  # each variable held, and the system's trajectories over half the span
+    interventions: tuple[tuple[Hold, Tensor], ...]  # each variable held, and the truth over half the span
 
     @classmethod
     def make(cls, workload: Identification, seed: int, dtype: torch.dtype, device: torch.device) -> IdentificationTask:

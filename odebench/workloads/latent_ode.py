@@ -78,7 +78,7 @@ class LatentOde:
                 f"observed must be at least 2 and at most points; got observed {self.observed!r} of "
                 f"points {self.points!r}"
             )
-        # With the window that leaves no turn less than the spiral has.
+        # The window is a fifth of the spiral.
         if self.later > 4 * self.points:
             raise ValueError(
                 f"later must be at most 4 times points, where the spiral ends; got later {self.later!r} and "
