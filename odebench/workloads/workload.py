@@ -78,5 +78,6 @@ def streams(seed: int, *path: int) -> Any:
     import numpy as np
     import torch
 
-    state = np.random.SeedSequence([seed, *path]).generate_state(1, np.uint64)[0]
+    # With the length, for numpy fills up with zeros: without it path 5 would be path (5, 0).
+    state = np.random.SeedSequence([seed, len(path), *path]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) & (2**63 - 1))
