@@ -23,7 +23,7 @@ class Names:
     shortened: tuple[str, ...]  # what short names stand for: `coupled is coupled(base=rk4)`
     alone: frozenset[tuple[str, str]]  # (axis, name) of which there is one configuration
     families: frozenset[tuple[Spec, Spec]]  # pairs of solver and gradient that have several kinds of stepping
-    regularised: bool  # whether some lines are of other regularisers than others
+    regularised: frozenset[Spec]  # workloads that stand there with several regularisers
 
     @classmethod
     def of(cls, records: Iterable[Record]) -> Names:
@@ -31,6 +31,7 @@ class Names:
         values: dict[str, dict[object, None]] = defaultdict(dict)
         specs: dict[tuple[str, str], dict[Spec, None]] = defaultdict(dict)
         steppings: dict[tuple[Spec, Spec], set[Spec]] = defaultdict(set)
+        terms: dict[Spec, set[Spec | None]] = defaultdict(set)
         for record in records:
             cell = record.cell
             for axis, value in zip(PLACE, place_of(record), strict=True):
@@ -40,7 +41,7 @@ class Names:
             for axis in _NAMED:
                 spec = unregularised(cell.problem) if axis == "problem" else getattr(cell, axis)
                 specs[axis, spec.name][spec] = None
-            values["regulariser"][regulariser_of(cell)] = None
+            terms[unregularised(cell.problem)].add(regulariser_of(cell))
             steppings[cell.solver, cell.gradient].add(cell.stepping)
         told = (axis for axis in ("suite", *AXES[3:7]) if len(values[axis]) == 1)
         alone = {key: next(iter(found)) for key, found in specs.items() if len(found) == 1}
@@ -52,7 +53,7 @@ class Names:
             tuple(plain(f"{spec.name} is {spec}") for spec in dict.fromkeys(short)),
             frozenset(alone),
             frozenset(pair for pair, found in steppings.items() if len(set(map(family_of, found))) > 1),
-            len(values["regulariser"]) > 1,
+            frozenset(problem for problem, found in terms.items() if len(found) > 1),
         )
 
     def panel(self, record: Record) -> str:
@@ -91,7 +92,8 @@ class Names:
         if "gradient" in self.varying:
             parts += [self._short("gradient", each) for each in gradients]
         parts += [self._short("stepping", stepping)] if stepping else []
-        parts += [str(regulariser_of(cell) or "no regulariser")] if self.regularised else []
+        several = unregularised(cell.problem) in self.regularised
+        parts += [str(regulariser_of(cell) or "no regulariser")] if several else []
         return plain(", ".join(parts))
 
     def _pair(self, cell: Cell) -> tuple[Spec, Spec]:
