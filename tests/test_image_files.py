@@ -38,7 +38,7 @@ def write(folder: Path, spell: Callable[[str], str] = str) -> dict[str, np.ndarr
     """The arrays, each written to the file of its name as `spell` spells it; packed where that ends in .gz."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in (found := arrays()).items():
-        packed = gzip.compress(idx(array, mtime=0)) if spell(name).endswith(".gz") else idx(array)
+        packed = gzip.compress(idx(array), mtime=0) if spell(name).endswith(".gz") else idx(array)
         (folder / spell(name)).write_bytes(packed)
     return found
 
@@ -83,7 +83,7 @@ def labels_of(*values: int) -> bytes:
         ("train-labels-idx1-ubyte", labels_of(1, 2, 3), "one label of 0 to 9 for each of 7 images"),
         ("t10k-labels-idx1-ubyte", labels_of(1, 2, 10), "one label of 0 to 9 for each of 3 images"),
         ("t10k-labels-idx1-ubyte", idx(np.zeros((3, 1), np.uint8)), "one label of 0 to 9 for each of 3 images"),
-        ("t10k-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((3, 28, 28, mtime=0), np.uint8)))[:-9], "cannot be unpacked"),
+        ("t10k-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((3, 28, 28), np.uint8)), mtime=0)[:-9], "cannot be unpacked"),
         ("t10k-images-idx3-ubyte.gz", b"no archive", "cannot be unpacked"),
     ],
 )
