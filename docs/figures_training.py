@@ -39,6 +39,7 @@ def gradients(records: Sequence[Record]) -> str:
     rows = []
     runs = [each for each in measured(records) if each.status == "ok"]
     for of_solver in grouped(runs, lambda each: (each.cell.problem, each.cell.solver)):
+        # What is exact and keeps every step comes first, and is what the others are held against.
         first = {each.cell.seed: each for each in of_solver if each.cell.gradient == of_solver[0].cell.gradient}
         for line in grouped(of_solver, lambda each: each.cell.gradient):
             cell, solved = line[0].cell, bool(line[0].metrics["nfe_forward"])
