@@ -171,7 +171,7 @@ SECTIONS = (
         "latent ODE's extrapolation, and nats of the flow. Only evaluations in prediction compare across regularisers; "
         "training counts what a regulariser itself evaluates. Times are of two cells at a time, not in turns. The "
         "local regularisers' published ratios of evaluations in prediction are 0.60 to 0.62 on MNIST at 1.4e-8, "
-        "0.71 to 0.77 on CIFAR-10 and 0.56 to 0.61 on PhysioNet (Pal et al. 2023), after thousands of steps of training.",
+        "0.71 to 0.77 on CIFAR-10 and 0.56 to 0.61 on PhysioNet (Pal et al. 2023), after thousands of steps.",
         regularisers,
     ),
     Section(

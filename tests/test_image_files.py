@@ -18,6 +18,7 @@ from odebench.workloads import image_files
 from odebench.workloads.image_files import CIFAR, Idx, read_images
 
 PARTS = {"train": 7, "t10k": 3}
+BLANK = np.zeros((3, 28, 28), np.uint8)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -83,7 +84,7 @@ def labels_of(*values: int) -> bytes:
         ("train-labels-idx1-ubyte", labels_of(1, 2, 3), "one label of 0 to 9 for each of 7 images"),
         ("t10k-labels-idx1-ubyte", labels_of(1, 2, 10), "one label of 0 to 9 for each of 3 images"),
         ("t10k-labels-idx1-ubyte", idx(np.zeros((3, 1), np.uint8)), "one label of 0 to 9 for each of 3 images"),
-        ("t10k-images-idx3-ubyte.gz", gzip.compress(idx(np.zeros((3, 28, 28), np.uint8)), mtime=0)[:-9], "cannot be unpacked"),
+        ("t10k-images-idx3-ubyte.gz", gzip.compress(idx(BLANK), mtime=0)[:-9], "cannot be unpacked"),
         ("t10k-images-idx3-ubyte.gz", b"no archive", "cannot be unpacked"),
     ],
 )

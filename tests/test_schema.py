@@ -238,6 +238,9 @@ def test_a_training_suite_has_models_for_problems_and_keys_of_its_own(validator:
     assert not validator.is_valid(GOOD | {"regularisers": ["none"]})
     assert validator.is_valid(GOOD | {"kind": "benchmark"})
     for workload in registries["workload"]:
-        good = suite | {"problems": [workload.name], "regularisers": ["none", {"steer": {"width": 0.5}}]}
+        # Files of the user's have no default.
+        needed = {option.name: "data" for option in workload.options.values() if option.required}
+        named = {workload.name: needed} if needed else workload.name
+        good = suite | {"problems": [named], "regularisers": ["none", {"steer": {"width": 0.5}}]}
         assert validator.is_valid(good | {"train": {"steps": 3, "optimiser": "adam"}}), workload.name
         assert not validator.is_valid(good | {"train": {"steps": 0}})
