@@ -25,8 +25,8 @@ class HybridPharmacology:
     Simulated patients have `latent` states: four that the expert's equations give, and `latent` − 4 that only data
     tell of. They are seen through `channels` noisy channels at the times 0, 1, …, `end`, each entry with probability
     `kept`. An LSTM, run backwards over the first `observed` times, gives the start; a linear map gives the channels.
-    The field is `hybrid`, the expert's equations and one learnt layer; `expert`, those equations alone, on four
-    states; or `neural`, a learnt network that also reads the dose.
+    `dynamics` is the field: `hybrid`, the expert's equations and one learnt layer; `expert`, those equations alone, on
+    four states; or `neural`, a learnt network that also reads the dose.
 
     A dose sets in at a whole time and decays. `jumps: restart` splits each solve at the doses of the minibatch, with
     what is left of a dose as one more component, so that the field is smooth in every part. `jumps: through` solves

@@ -23,8 +23,8 @@ class PoissonProcess:
     """Poisson-process likelihood of event times, the intensity integrated as one more state of the same solve: nats.
 
     Events of sequence s come with intensity rate·(1 + a sin(ωt + φ)) over [0, span], in `turns` cycles, its amplitude a
-    uniform up to `swing` and its phase φ uniform. The model is told a·cos φ and a·sin φ; a tanh layer gives z(0) from
-    them, z' = f(z) has one tanh layer, and λ(z) is a softplus behind one, in units of the mean rate in training. One
+    uniform up to `swing` and its phase φ uniform. The model is told a·cos φ and a·sin φ; a tanh layer gives z(0),
+    `latent` states, from them, z' = f(z) has one tanh layer of `hidden`, and λ(z) is a softplus behind one, in units of the mean rate in training. One
     solve gives the states at all event times of the minibatch, and ∫λ dt at its end. The loss is
     −(Σ log λ(z(tᵢ)) − ∫λ dt), the mean over sequences.
 
