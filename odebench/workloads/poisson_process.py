@@ -24,9 +24,9 @@ class PoissonProcess:
 
     Events of sequence s come with intensity rate·(1 + a sin(ωt + φ)) over [0, span], in `turns` cycles, its amplitude a
     uniform up to `swing` and its phase φ uniform. The model is told a·cos φ and a·sin φ; a tanh layer gives z(0),
-    `latent` states, from them, z' = f(z) has one tanh layer of `hidden`, and λ(z) is a softplus behind one, in units of the mean rate in training. One
-    solve gives the states at all event times of the minibatch, and ∫λ dt at its end. The loss is
-    −(Σ log λ(z(tᵢ)) − ∫λ dt), the mean over sequences.
+    `latent` states, from them, z' = f(z) has one tanh layer of `hidden`, and λ(z) is a softplus behind one, in units of
+    the mean rate in training. One solve gives the states at all event times of the minibatch, and ∫λ dt at its end. The
+    loss is −(Σ log λ(z(tᵢ)) − ∫λ dt), the mean over sequences.
 
     Event times are moved to the middles of `points` equal intervals, so that a minibatch has few distinct times, which
     are landed on one by one; with `points: 0` they stay as they are.
