@@ -150,9 +150,9 @@ SECTIONS = (
         "relative difference from the first row of the solver, over the seeds. Exact gradients differ by rounding, "
         "which training then amplifies; the adjoint follows a curve of its own. Accuracy is on held-out images, the "
         "mean over three seeds ± half its 95 % interval. The time of a step is over that of the solver's first row, "
-        "cells being timed two at a time and not in turns: read it as coarse. The gradient error is against dopri8 at 1e-9, "
-        "before and after training. The classifier with convolutions is there for its accuracy against the ResNet of "
-        "the same layers, in brackets.", gradients,
+        "cells being timed two at a time and not in turns: read it as coarse. The gradient error is against dopri8 at "
+        "1e-9, before and after training. The classifier with convolutions is there for its accuracy against the "
+        "ResNet of the same layers, in brackets.", gradients,
     ),
     Section(
         "tolerance", "Evaluations in training, by tolerance", "odenet_tolerance",

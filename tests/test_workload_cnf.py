@@ -120,12 +120,14 @@ def test_exact_gradients_are_exact_with_either_trace(solver: str, name: str, tra
 @pytest.mark.parametrize("trace", ["exact", "hutchinson"])
 def test_the_adjoint_comes_to_the_same_gradient_as_its_tolerance_falls(trace: str) -> None:
     flow = made(trace=trace)
+    with torch.no_grad():
+        for parameter in flow.model.parameters():
+            parameter *= 4  # a field for which steps of a loose tolerance are too long
     errors = [
         relative(gradient(flow, solving("adjoint", tolerance=tol)), gradient(flow, solving(tolerance=tol)))
         for tol in (1e-3, 1e-6, 1e-9)
     ]
-    assert errors[0] > errors[1] > errors[2]
-    assert errors[2] < 1e-7
+    assert errors[0] > 1e-4 > 1e-5 > errors[1] > 1e-7 > errors[2]
 
 
 REGULARISERS = (

@@ -86,11 +86,20 @@ class ContinuouslyPenalised(Penalised):
         return step._replace(state=(self._added(state[0], step.state[0], figure), *step.state[1:])), inside
 
 
+@dataclass(frozen=True)
+class BothPenalised(ReversiblyPenalised, ContinuouslyPenalised):
+    """Of a scheme that can undo its steps and be looked into."""
+
+
 def penalised(inner: Stepper, term: StepTerm, control: Any) -> Penalised:
     """`inner` with the figures of `term`, with those of its capabilities that go together with it."""
-    kind: type[Penalised] = ReversiblyPenalised if isinstance(inner, Reversible) else Penalised
-    if isinstance(inner, Continuous) and hasattr(term, "of_step"):
-        kind = ContinuouslyPenalised
+    undone, seen = isinstance(inner, Reversible), isinstance(inner, Continuous) and hasattr(term, "of_step")
+    kind: type[Penalised] = {
+        (False, False): Penalised,
+        (True, False): ReversiblyPenalised,
+        (False, True): ContinuouslyPenalised,
+        (True, True): BothPenalised,
+    }[undone, seen]
     return kind(inner, term, control)
 
 
