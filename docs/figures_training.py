@@ -106,7 +106,7 @@ def memory(records: Sequence[Record]) -> str:
 def regularisers(records: Sequence[Record]) -> str:
     """One row for each model and regulariser, ratios being over the same model without one."""
     rows = []
-    for of_model in grouped(measured(records), lambda each: unregularised(each.cell.problem)):
+    for of_model in grouped(records, lambda each: unregularised(each.cell.problem)):
         bare = [each for each in of_model if regulariser_of(each.cell) is None and each.status == "ok"]
         for line in grouped(of_model, lambda each: regulariser_of(each.cell)):
             ok = [each for each in line if each.status == "ok"]
