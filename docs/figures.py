@@ -174,7 +174,7 @@ SECTIONS = (
         "0.71 to 0.77 on CIFAR-10 and 0.56 to 0.61 on PhysioNet (Pal et al. 2023), after thousands of steps. After 200 "
         "steps here they save as much on the flow, at a cost in nats, and nothing on the other two: one step of "
         "Hairer's first length, at one random place, is a noisy figure, and at a weight at which it acts within 200 "
-        "steps it also spoils the fit. The error of all steps, `ernode`, costs more memory and saves more. `srnode` "
+        "steps it also spoils the fit. The error of all steps, `ernode`, saves more. `srnode` "
         "takes the stages of each step itself, and is refused with dense output.",
         regularisers,
     ),
