@@ -191,12 +191,6 @@ SECTIONS = (
         "latent", "A latent ODE against an RNN", "latent_ode",
         "Rms error on the hundred points that follow the observed stretch of a spiral, noise left out.", models,
     ),
-    Section(
-        "structured", "Structure: expert equations, and who reads whom", "structure",
-        "Hybrid pharmacology: rms error of what follows the observed times; the reference is the mean over patients. "
-        "Identification: rms error of held-out trajectories, whether the wiring is recovered (`adjacency_auroc`, "
-        "`jacobian_auroc`), and the error under intervention.", models,
-    ),
 )  # fmt: skip
 
 
