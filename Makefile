@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SUITE ?= suites/quickstart.yaml
 # Tests start processes of their own and hold torch; more workers than this gain little and cost memory.
-PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 BASELINE ?= .ci/quickstart.csv
 
 VENV := .venv
