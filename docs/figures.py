@@ -191,8 +191,8 @@ SECTIONS = (
         "latent", "A latent ODE against an RNN", "latent_ode",
         "Rms error on the hundred points that follow the observed stretch of a spiral, noise left out. The latent "
         "ODE's extrapolation hangs on the seed, as the intervals say: some runs find a field that goes on turning, "
-        "others one that does not. The network is rolled out well where it was trained on the very steps it takes then, "
-        "which is so at 100 observations of 100 times.", models,
+        "others one that does not. The network is rolled out well where it was trained on the very steps it takes "
+        "then, which is so at 100 observations of 100 times.", models,
     ),
 )  # fmt: skip
 
