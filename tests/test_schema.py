@@ -32,7 +32,15 @@ GOOD: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def validator() -> Any:
     load_builtins()
-    schema = json.loads(json.dumps(suite_schema(), allow_nan=False))
+    # Other tests of this process may have registered plugins, which explain nothing.
+    everything = {kind: registry.entries for kind, registry in registries.items()}
+    try:
+        for registry in registries.values():
+            registry.entries = {name: each for name, each in registry.entries.items() if each.source == "odebench"}
+        schema = json.loads(json.dumps(suite_schema(), allow_nan=False))
+    finally:
+        for kind, registry in registries.items():
+            registry.entries = everything[kind]
     jsonschema.Draft7Validator.check_schema(schema)
     return jsonschema.Draft7Validator(schema)
 
@@ -237,7 +245,7 @@ def test_a_training_suite_has_models_for_problems_and_keys_of_its_own(validator:
     assert not validator.is_valid(GOOD | {"train": {"steps": 3}})
     assert not validator.is_valid(GOOD | {"regularisers": ["none"]})
     assert validator.is_valid(GOOD | {"kind": "benchmark"})
-    for workload in registries["workload"]:
+    for workload in (each for each in registries["workload"] if each.source == "odebench"):
         # Files of the user's have no default.
         needed = {option.name: "data" for option in workload.options.values() if option.required}
         named = {workload.name: needed} if needed else workload.name
