@@ -172,7 +172,8 @@ SECTIONS = (
         "training counts what a regulariser itself evaluates. Times are of two cells at a time, not in turns. The "
         "local regularisers' published ratios of evaluations in prediction are 0.60 to 0.62 on MNIST at 1.4e-8, "
         "0.71 to 0.77 on CIFAR-10 and 0.56 to 0.61 on PhysioNet (Pal et al. 2023), after thousands of steps. After 200 "
-        "steps here they save as much on the flow, at a cost in nats, and nothing on the other two: one step of "
+        "steps here they save as much on the flow, at a cost in nats, and nothing on the other two. Our reading, not "
+        "measured: one step of "
         "Hairer's first length, at one random place, is a noisy figure, and at a weight at which it acts within 200 "
         "steps it also spoils the fit. The error of all steps, `ernode`, saves more. `srnode` "
         "takes the stages of each step itself, and is refused with dense output.",
