@@ -11,16 +11,19 @@ BIN := $(VENV)/bin
 PIP := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/python -m pip \
 	--disable-pip-version-check install --quiet
 
-.PHONY: run test docs figures solvers reference check lint types imports gate format environment build clean
+.PHONY: run test slow docs figures solvers reference check lint types imports gate format environment build clean
 .DELETE_ON_ERROR:
 
 run: environment
 	$(BIN)/odebench run $(SUITE)
 
 test: environment
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-check: test lint types imports gate
+slow: environment
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+check: test slow lint types imports gate
 
 lint: environment
 	$(BIN)/ruff check
