@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -13,6 +14,7 @@ from odebench.errors import Refusal
 
 Pull = Callable[[Tensor], tuple[Tensor, tuple[Tensor, ...]]]
 Backward = Callable[..., tuple[Tensor | None, ...]]
+Edge = tuple[Any, int]  # a node of a graph, and which of its outputs
 
 
 def tape(fn: Callable[[Tensor], Tensor], x: Tensor, params: Sequence[Tensor]) -> tuple[Tensor, Pull]:
@@ -139,17 +141,62 @@ class _Once(torch.autograd.Function):
         raise Refusal("this gradient gives first derivatives only; take second ones by gradient `direct`")
 
 
-def leaves(outs: Sequence[Tensor]) -> list[Tensor]:
-    """The leaf tensors that `outs` depend on and that require a gradient."""
+def leaves(outs: Sequence[Tensor], stops: Sequence[Tensor] = ()) -> list[Tensor]:
+    """The leaf tensors that `outs` depend on and that require a gradient, but by way of `stops`."""
+    return ancestry(outs, stops)[0]
+
+
+def ancestry(
+    outs: Sequence[Tensor], stops: Sequence[Tensor] = (), since: int | None = None
+) -> tuple[list[Tensor], list[Edge]]:
+    """(the leaves that `outs` depend on and that require a gradient, the edges to what is older than `since`).
+
+    A graph is walked no further than `stops`, nor beyond an edge to a node that was made before the moment `since`, as
+    `moment` gives it, in this thread.
+    """
+    barred = {stop.grad_fn for stop in stops}
     found = {id(out): out for out in outs if out.is_leaf and out.requires_grad}
-    stack: list[Any] = [out.grad_fn for out in outs if out.grad_fn is not None]
-    seen = set(stack)
+    edges: dict[Edge, None] = {}
+    seen: set[Any] = set()
+    stack: list[Edge] = [(out.grad_fn, out.output_nr) for out in outs if out.grad_fn is not None]
     while stack:
-        node = stack.pop()
+        node, output = stack.pop()
+        if node in barred:
+            continue
         leaf = getattr(node, "variable", None)  # of autograd's AccumulateGrad
         if isinstance(leaf, Tensor):
             found[id(leaf)] = leaf
-        fresh = {below for below, _ in node.next_functions if below is not None} - seen
-        seen |= fresh
-        stack += fresh
-    return list(found.values())
+        elif since is not None and node._sequence_nr() < since:
+            edges[node, output] = None
+        elif node not in seen:
+            seen.add(node)
+            stack += [(below, nr) for below, nr in node.next_functions if below is not None]
+    return list(found.values()), list(edges)
+
+
+def moment() -> int:
+    """Graph nodes that this thread makes from now on have this sequence number or a higher one."""
+    number: int = torch._C._autograd._get_sequence_nr()
+    return number
+
+
+def kept_for_more() -> bool:
+    """Inside a backward pass: whether its graph is kept for another one. Where torch does not tell, it may be."""
+    try:
+        kept: bool = torch._C._autograd._get_current_graph_task_keep_graph()
+    except (AttributeError, RuntimeError):
+        return True
+    return kept
+
+
+@contextmanager
+def unhooked(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Hooks on these tensors rest: they are meant for a gradient as a whole, and a share of one must not meet them."""
+    resting = [(hooks, dict(hooks)) for x in tensors if (hooks := x._backward_hooks)]
+    for hooks, _ in resting:
+        hooks.clear()
+    try:
+        yield
+    finally:
+        for hooks, held in resting:
+            hooks.update(held)

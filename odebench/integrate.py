@@ -67,9 +67,10 @@ def walk(
     state: State,
     keep: Keep | None = None,
     trace: Trace | None = None,
+    begin: Callable[[], None] | None = None,
 ) -> Walk:
     """Step through `ts`, landing on each or, with dense output, on the last. `keep` sees (index, state, number of steps
-    if known) before every step.
+    if known) before every step that is taken, and `begin` is called before every trial of steps that are searched.
 
     Raises:
         Divergence: the error estimate stays not finite however small the step.
@@ -78,10 +79,10 @@ def walk(
     if trace is not None:
         trace.saw(ts[0], state[0])
     if getattr(control, "per_sample", False):
-        return _walk_apart(f, stepper, control, ts, state, keep, trace)
+        return _walk_apart(f, stepper, control, ts, state, keep, trace, begin)
     mesh = control.mesh(ts)
     if mesh is None:
-        found = _search(f, stepper, control, ts, state, keep, trace)
+        found = _search(f, stepper, control, ts, state, keep, trace, begin)
     else:
         found = _follow(f, stepper, mesh, ts, state, keep, trace)
     if trace is not None:
@@ -97,6 +98,7 @@ def _walk_apart(
     state: State,
     keep: Keep | None,
     trace: Trace | None,
+    begin: Callable[[], None] | None,
 ) -> Walk:
     """Every sample by itself. `keep` sees the samples that are under way, and `trace` the saved times."""
     assert isinstance(stepper, Tabled), "the controller refuses schemes that are not known to scale"
@@ -105,7 +107,7 @@ def _walk_apart(
         ys = follow(f, stepper, rounds, ts, state, keep)
     else:
         assert isinstance(control, Adaptive), "nothing else has per_sample"
-        ys, rounds = search(f, stepper, control, ts, state, keep)
+        ys, rounds = search(f, stepper, control, ts, state, keep, begin)
     if trace is not None:
         for t, y in zip(ts[1:], ys[1:], strict=True):
             trace.saw(t, y)
@@ -174,6 +176,7 @@ def _search(
     state: State,
     keep: Keep | None,
     trace: Trace | None,
+    begin: Callable[[], None] | None,
 ) -> Walk:
     order = stepper.error_order
     assert order is not None, "the planner refuses a stepper without an estimate"
@@ -191,6 +194,8 @@ def _search(
         h = target - t if ends else dt
         tick = Tick(t, h, _reached(ts, len(ys), t, h, ends) if dense else ends)
         inside, _ = places(ts, len(ys), tick)
+        if begin is not None:
+            begin()
         step, extension = _open(f, stepper, tick, state) if inside else (stepper.step(f, t, h, state), None)
         accept, following, memory = control.judge(h, state, step, order, memory)
         if not accept:

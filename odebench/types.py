@@ -207,6 +207,14 @@ class Gradient(Protocol):
         """The solution at `ts`, shape (len(ts), *y0.shape), differentiable in `y0` and `params`."""
 
 
+@runtime_checkable
+class Asking(Gradient, Protocol):
+    """Evaluates f again on the way back, and can be told how to find f as it was."""
+
+    def within(self, guard: Any) -> Gradient:
+        """The same gradient for one solve, under a `gradients.guard.Guard`."""
+
+
 class Trial(Protocol):
     """What the stopwatch holds: one bound solve, native or a peer's."""
 

@@ -12,6 +12,7 @@ from odebench.types import Controller, Selective, Stepper, Trace
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from odebench.gradients.guard import Guard
     from odebench.types import Field, Params
 
 
@@ -42,6 +43,11 @@ class Backsolve:
     atol: float | None = None
     control: Controller | None = None
     norm: Callable[[tuple[Tensor, ...]], Any] | None = None
+    guard: Guard | None = None
+
+    def within(self, guard: Guard) -> Backsolve:
+        """The same for one solve of somebody else's f."""
+        return replace(self, guard=guard)
 
     def __post_init__(self) -> None:
         self.adaptive(Adaptive())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from odebench.autodiff import jvps, once
+from odebench.autodiff import jvps, once, unhooked
 from odebench.controllers import Adaptive
 from odebench.errors import Refusal
 from odebench.integrate import walk
@@ -57,9 +57,11 @@ class _Forward(torch.autograd.Function):
         *params: Tensor,
     ) -> Tensor:
         joint = _Joint.of(f, y0, params)
-        start = stepper.init(joint, ts[0], joint.start(y0))
+        with unhooked(params):
+            start = stepper.init(joint, ts[0], joint.start(y0))
         watch = None if trace is None else _Watching(trace, joint)
-        xs = walk(joint, stepper, joint.controlled(control), ts, start, trace=watch).ys
+        with unhooked(params):
+            xs = walk(joint, stepper, joint.controlled(control), ts, start, trace=watch).ys
         ys = torch.stack([joint.y(x) for x in xs])
         tangents = torch.stack([joint.tangents(x) for x in xs])
         ctx.save_for_backward(tangents, y0, *params)

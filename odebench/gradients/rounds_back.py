@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from odebench.autodiff import add_into, vjp, zeros
+from odebench.gradients.guard import Return
 from odebench.per_sample.rounds import Round, Rounds
 from odebench.per_sample.rows import RowField
 from odebench.per_sample.steps import Stride, advance, only, put, take
@@ -28,23 +29,28 @@ def go_back(
     start: State,
     ys_bar: Tensor,
     params: Params,
+    back: Return,
 ) -> tuple[State, Params]:
     """(the cotangent of the state at the start, that of `params`), of the cotangent of the solution at all saved times.
 
     A sample that arrived comes back in the round in which it did, with the cotangent of what it gave there.
     """
     rows = RowField(f, t0, start[0].detach() if rounds.whole else None)
-    recalled = how.recall.rewind(memo, f, _ByRound(stepper, rounds, rows), rounds.numbered, start)
+    recalled = how.recall.rewind(memo, f, _ByRound(stepper, rounds, rows, back), rounds.numbered, start)
     values_bar = ys_bar.reshape(-1, *ys_bar.shape[2:])
     bar: State = tuple(leaf.new_zeros(0, *leaf.shape[1:]) for leaf in start)
     params_bar = zeros(params)
-    for each, before in zip(reversed(rounds.rounds), recalled, strict=True):
+    # Random numbers are drawn in the order of the stages, which a transpose by stages turns round.
+    by_stage = how.by_stage and back.moments is None
+    for index, before in zip(reversed(range(len(rounds))), recalled, strict=True):
+        each = rounds[index]
+        back.put(index)
         state = tuple(leaf.detach() for leaf in before)
         given_bar = values_bar[torch.from_numpy(each.values).to(values_bar.device)]
         if each.stay is not None:
             bar = put(tuple(map(torch.zeros_like, state)), each.stay, bar)
         own_bar, share = _pull(
-            how, rows, stepper, each, only(state, each.moved), only(bar, each.moved), given_bar, params
+            by_stage, rows, stepper, each, only(state, each.moved), only(bar, each.moved), given_bar, params
         )
         bar = own_bar if each.moved is None else put(bar, each.moved, own_bar)
         add_into(params_bar, share)
@@ -52,7 +58,7 @@ def go_back(
 
 
 def _pull(
-    how: Sweep,
+    by_stage: bool,
     f: RowField,
     stepper: Tabled,
     each: Round,
@@ -73,7 +79,7 @@ def _pull(
     if len(each.landed):
         index = torch.from_numpy(each.landed).to(given_bar.device)
         bar = (bar[0].index_add(0, index, given_bar), *bar[1:])
-    if not how.by_stage:
+    if not by_stage:
         return vjp(lambda *state: advance(f, stepper, each, state)[0], state, bar, params)
     assert isinstance(stepper, Staged)
     stride = Stride.of(f, each, state[0])
@@ -89,6 +95,7 @@ class _ByRound:
     inner: Tabled
     rounds: Rounds
     rows: RowField
+    back: Return
 
     @property
     def order(self) -> int:
@@ -102,4 +109,5 @@ class _ByRound:
         return self.inner.init(f, t, y)
 
     def step(self, f: Any, t: float, dt: float, state: State) -> Step:
+        self.back.put(int(t))
         return Step(take(self.rows, self.inner, self.rounds[int(t)], state)[0])

@@ -5,7 +5,7 @@ Importable without torch; the sweep itself is in `sweep_function`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odebench.gradients.recall import Invert, Recompute, StoreAll
@@ -14,6 +14,7 @@ from odebench.types import Controller, Reversible, Staged, Stepper, Trace
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from odebench.gradients.guard import Guard
     from odebench.types import Field, Params
 
 
@@ -27,6 +28,11 @@ class Sweep:
 
     recall: StoreAll | Recompute | Invert
     by_stage: bool = False
+    guard: Guard | None = None
+
+    def within(self, guard: Guard) -> Sweep:
+        """The same for one solve of somebody else's f."""
+        return replace(self, guard=guard)
 
     def refusal(self, stepper: Stepper) -> str | None:
         """What the recall or the transpose needs and the scheme has not."""

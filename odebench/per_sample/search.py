@@ -30,7 +30,13 @@ Keep = Callable[[int, State, int | None], None]
 
 @np.errstate(all="ignore")  # what is not finite is judged, and said
 def search(
-    f: Field, stepper: Tabled, control: Adaptive, ts: tuple[float, ...], state: State, keep: Keep | None
+    f: Field,
+    stepper: Tabled,
+    control: Adaptive,
+    ts: tuple[float, ...],
+    state: State,
+    keep: Keep | None,
+    begin: Callable[[], None] | None = None,
 ) -> tuple[list[Tensor], Rounds]:
     """(the solution at `ts`, the steps). `keep` sees the samples under way before every round in which one steps.
 
@@ -54,6 +60,8 @@ def search(
         _look_at_limit(control, way, tried)
         tried += 1
         target, h, ends = goal.steps(way)
+        if begin is not None:
+            begin()
         step, ks = trial(rows, stepper, way.rows, way.t, h, state)
         verdict = by_sample.judge(own, h, by_sample.errors(own, state, step), order, way.memory)
         following = way.after(h, np.where(ends, target, way.t + h), goal.next(way, h, ends), verdict)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from odebench import registry
 from odebench.solve.call import drive
+from odebench.solve.dependence import params_of
 from odebench.solve.faults import WrongValue
-from odebench.solve.fields import checked, params_of
 from odebench.solve.left_out import refuse_events
 from odebench.solve.methods import named, stepper_of
 from odebench.solve.pieces import Pair
@@ -68,7 +67,6 @@ def odeint_adjoint(
     params = params_of(func, given, _ADJOINT)
     own = {name: x for name, x in (("rtol", adjoint_rtol), ("atol", adjoint_atol)) if x is not None}
     back = way_back(y0, spec, adjoint_method, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
-    complete = given is not None or not torch.is_grad_enabled()
     pair = Pair(stepper_of(spec), back, f"{spec} with adjoint")
-    f = checked(func, None if complete else params)
-    return drive(func, f, y0, t, pair, spec, params, rtol, atol, options)
+    # Whoever names a part of the parameters wants no other gradient, as with torchdiffeq.
+    return drive(func, y0, t, pair, spec, params, rtol, atol, options, strict=given is None)

@@ -10,9 +10,11 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.errors import Divergence, Refusal, UsageError
-from odebench.gradients import Backsolve, misfit
+from odebench.gradients import Backsolve, Direct, Forward, misfit
 from odebench.integrate import timed
-from odebench.solve.fields import Asked, checked, is_direct, params_of
+from odebench.solve.answers import Answers, Asked
+from odebench.solve.dependence import look, params_of
+from odebench.solve.held import lightly
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
@@ -79,26 +81,24 @@ def odeint(
     refuse_events(event_fn)
     registry.load_builtins()
     spec, how = named(method), Spec.from_data(gradient)
-    given = params_of(f, params, how)
-    # Direct backpropagation finds by itself what f depends on, and an explicit `params` may leave something out.
-    complete = params is not None or not torch.is_grad_enabled() or is_direct(how)
     pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}")
-    return drive(f, checked(f, None if complete else given), y0, t, pair, spec, given, rtol, atol, options)
+    return drive(f, y0, t, pair, spec, params_of(f, params, how), rtol, atol, options)
 
 
 def drive(
     user: Asked,
-    f: Asked,
     y0: Any,
     t: Tensor,
     pair: Pair,
     method: Spec,
-    params: Params,
+    params: Params | None,
     rtol: Any,
     atol: Any,
     options: Mapping[str, Any] | None,
+    strict: bool = True,
 ) -> Any:
-    """Solve with a pair; `f` is `user`'s right-hand side, checked."""
+    """Solve with a pair; `params` and `strict` are as `look` has them."""
+    f: Asked = (answers := Answers(user))
     warn_of_callbacks(user)
     laid = Laid.of(y0) if isinstance(y0, tuple) else None
     start = y0 if laid is None else laid.end_to_end(y0)
@@ -123,7 +123,12 @@ def drive(
         ys = start.unsqueeze(0).clone()
     else:
         route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
+        field = timed(f, t, t.dtype)
+        if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
+            first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
+            field, params, pair = first.begins(field), first.params, pair.under(first.guard)
+            answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
+        ys = _solve(field, params or (), start, t, ts, route, pair, control)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -143,6 +148,7 @@ def _solve(
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
+        pair = pair.knowing(tuple(knots.values()))
         return solve(f, params, y0, route, pair, control, t.dtype, knots)
     ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, t.dtype, {})
     return arriving(f, ts, t, ys)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from odebench.controllers import Replay
-from odebench.types import Controller, Field, Gradient, Mesh, Params, Stepper, Tick
+from odebench.gradients.guard import Guard
+from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,18 @@ class Pair:
     stepper: Stepper
     gradient: Gradient
     name: str
+    guard: Guard | None = None
+
+    def under(self, guard: Guard) -> Pair:
+        """For one solve of somebody else's f, if the gradient evaluates f again."""
+        how = self.gradient
+        return replace(self, gradient=how.within(guard), guard=guard) if isinstance(how, Asking) else self
+
+    def knowing(self, tensors: Params) -> Pair:
+        """The same where f depends on these too."""
+        if self.guard is None:
+            return self
+        return self.under(replace(self.guard, known=(*self.guard.known, *tensors)))
 
 
 def solve(

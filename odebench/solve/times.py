@@ -52,32 +52,31 @@ def arriving(f: Field, ts: tuple[float, ...], t: Tensor, ys: Tensor) -> Tensor:
 class _Leaving(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, f: Field, start: float, t: Tensor, y0: Tensor) -> Tensor:
-        ctx.f, ctx.start = f, start
-        ctx.save_for_backward(t, y0)
+        # Evaluated here and not on the way back: a graph that held f would keep a module alive that keeps the result.
+        ctx.save_for_backward(t, f(start, y0.detach()))
         return y0.clone()
 
     @staticmethod
     def backward(ctx: Any, y_bar: Tensor) -> tuple[Tensor | None, ...]:
         _refuse_second()
-        t, y0 = ctx.saved_tensors
+        t, slope = ctx.saved_tensors
         t_bar = torch.zeros_like(t)
-        t_bar[0] = -_product(y_bar, ctx.f(ctx.start, y0.detach()))
+        t_bar[0] = -_product(y_bar, slope)
         return None, None, t_bar, y_bar
 
 
 class _Arriving(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, f: Field, ts: tuple[float, ...], t: Tensor, ys: Tensor) -> Tensor:
-        ctx.f, ctx.ts = f, ts
-        ctx.save_for_backward(t, ys)
+        # The first row too: it holds y0 as `leaving` gave it, which counts t[0] where nothing has been left yet.
+        ctx.save_for_backward(t, *(f(at, y) for at, y in zip(ts, ys.detach(), strict=True)))
         return ys.clone()
 
     @staticmethod
     def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
         _refuse_second()
-        t, ys = ctx.saved_tensors
-        # The first row too: it holds y0 as `leaving` gave it, which counts t[0] where nothing has been left yet.
-        found = [_product(bar, ctx.f(at, y)) for at, y, bar in zip(ctx.ts, ys.detach(), ys_bar, strict=True)]
+        t, *slopes = ctx.saved_tensors
+        found = [_product(bar, slope) for slope, bar in zip(slopes, ys_bar, strict=True)]
         return None, None, torch.stack(found).to(t), ys_bar
 
 
