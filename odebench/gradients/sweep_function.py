@@ -70,7 +70,7 @@ class _Sweep(torch.autograd.Function):
     @staticmethod
     @once
     def backward(ctx: Any, ys_bar: Tensor) -> tuple[Tensor | None, ...]:
-        (y0, *params), (how, f, stepper, ts, trace) = ctx.saved_tensors, ctx.given
+        (y0, *params), (how, f, stepper, ts, _) = ctx.saved_tensors, ctx.given
         params = tuple(params)
         with Return.of(how.guard, ctx.moments, params, _tolerance(how, y0)) as back:
             back_over, asked = _over_mesh if ctx.rounds is None else _over_rounds, back.field(f)
