@@ -104,6 +104,15 @@ class Staged(Stepper, Protocol):
 
 
 @runtime_checkable
+class Noded(Stepper, Protocol):
+    """Knows where in a step it asks f; elsewhere than inside it, some schemes do."""
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """(earliest, latest) node, in steps from the start of one: (0, 1), or a wider interval."""
+
+
+@runtime_checkable
 class Tabled(Stepper, Protocol):
     """Is an explicit Runge–Kutta scheme: dt and f enter a step by their product alone, and no sample sees another."""
 

@@ -12,6 +12,7 @@ from odebench import registry
 from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
+from odebench.solve.beyond import explained
 from odebench.solve.fields import Asked, checked, is_direct, params_of
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
@@ -45,7 +46,9 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y.
+        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y. t is in the span, but
+            with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both
+            ends keeps them in, at a lower order there.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -123,6 +126,7 @@ def drive(
         ys = start.unsqueeze(0).clone()
     else:
         route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        f = explained(f, pair.stepper, ts, str(method))
         ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)

@@ -56,6 +56,12 @@ class Splitting:
             reached[half] += weight
         return tuple(found)
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Of the times of the slopes; a chain that goes back and forth has some before the step and behind it."""
+        times = [at for _, _, at in self.chain]
+        return min(0.0, *times), max(1.0, *times)
+
     def refusal(self, problem: Any) -> str | None:
         """A problem must declare that its state splits."""
         if getattr(problem, "separable", False):
