@@ -135,6 +135,14 @@ class Selective(Stepper, Protocol):
         """Why it cannot solve `problem`, or None."""
 
 
+@runtime_checkable
+class Structured(Stepper, Protocol):
+    """Can look whether f has the structure that its steps take for granted."""
+
+    def structure_fault(self, f: Field, t: float, y: Tensor) -> str | None:
+        """What of the structure f has not, or None; a few evaluations at `t` near `y`, random numbers as they were."""
+
+
 class Verdict(NamedTuple):
     """What a controller says of a trial step."""
 

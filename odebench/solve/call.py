@@ -20,6 +20,7 @@ from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
 from odebench.solve.stepping import control_of, route_of, tolerances
+from odebench.solve.structure import look_at_structure
 from odebench.solve.times import arriving, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
@@ -127,6 +128,7 @@ def drive(
     else:
         route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
         f = explained(f, pair.stepper, ts, str(method))
+        look_at_structure(user, timed(f, t, t.dtype), params, ts[0], start, pair)
         ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
