@@ -17,6 +17,7 @@ from odebench.controllers import Fixed
 from odebench.integrate import advance_of, timed, walk
 from odebench.problems import bind
 from odebench.registry import Entry, gradients, load_shipped, solvers, steppings
+from odebench.solvers.reach import outside
 from odebench.spec import Spec
 from odebench.truth import compute_truth
 from odebench.types import Selective, Stepper
@@ -201,7 +202,13 @@ def main(write: Callable[[str], object] = (ROOT / "docs" / "solvers.md").write_t
     names = COLUMNS.split(" | ")
     lines = [names, ["---"] * len(names)]
     lines += [row(name, stepper) for entry in solvers for name, stepper in configurations(entry)]
-    write(HEAD + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    write(HEAD + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + OUTSIDE.format(leaving()))
+
+
+def leaving() -> str:
+    """The schemes whose nodes leave the span, and how far."""
+    built = ((name, outside(stepper)) for entry in solvers for name, stepper in configurations(entry))
+    return "\n".join(f"- `{name}`: up to {nodes}" for name, nodes in built if nodes is not None)
 
 
 HEAD = """# Solvers
@@ -219,6 +226,14 @@ says more of each.
 - **gradients**: those that can be taken through it. All but `adjoint` and `interpolated` are exact to rounding;
   `reversible` only as far as the scheme is undone, where an order stands beside it.
 
+"""
+
+OUTSIDE = """
+f is asked for times within the span, but by schemes with nodes outside of their steps, in the first and the last one:
+
+{}
+
+With `jump_t` at both ends of the span `odeint` keeps f inside; there its dependence on t is then met at a lower order.
 """
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def vjp(
 def jvps(
     fn: Callable[[Tensor], Tensor], y: Tensor, params: Sequence[Tensor], tangents: Sequence[tuple[Tensor, int, int]]
 ) -> tuple[Tensor, list[Tensor]]:
-    """(fn(y), its derivative along each tangent): a tangent of y, and with it that of entry j of parameter i, if i ≥ 0.
+    """(fn(y), its derivative along each tangent): a tangent of y, and with it that of real number j of parameter i, if
+    i ≥ 0.
 
     By transposing the transpose, so that parameters which `fn` reaches in any way take part, as they do in every other
     gradient; the price is one VJP for all directions together. Differentiable where grad is on and y requires it.
@@ -87,8 +88,16 @@ def jvps(
 
 def _unit(like: Tensor, j: int) -> Tensor:
     x = torch.zeros_like(like, requires_grad=False, memory_format=torch.contiguous_format)
-    x.view(-1)[j] = 1
+    real_numbers(x)[j] = 1
     return x
+
+
+def real_numbers(x: Tensor) -> Tensor:
+    """The entries of `x` in one row; of a complex one real and imaginary parts in turn. A view where `x` is contiguous.
+
+    autograd's products and cotangents are those of these numbers, whether or not a function is holomorphic.
+    """
+    return (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x).reshape(-1)
 
 
 def zeros(params: Sequence[Tensor]) -> tuple[Tensor, ...]:

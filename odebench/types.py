@@ -104,6 +104,15 @@ class Staged(Stepper, Protocol):
 
 
 @runtime_checkable
+class Noded(Stepper, Protocol):
+    """Knows where in a step it asks f; elsewhere than inside it, some schemes do."""
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """(earliest, latest) node, in steps from the start of one: (0, 1), or a wider interval."""
+
+
+@runtime_checkable
 class Tabled(Stepper, Protocol):
     """Is an explicit Runge–Kutta scheme: dt and f enter a step by their product alone, and no sample sees another."""
 
@@ -124,6 +133,14 @@ class Selective(Stepper, Protocol):
 
     def refusal(self, problem: Any) -> str | None:
         """Why it cannot solve `problem`, or None."""
+
+
+@runtime_checkable
+class Structured(Stepper, Protocol):
+    """Can look whether f has the structure that its steps take for granted."""
+
+    def structure_fault(self, f: Field, t: float, y: Tensor) -> str | None:
+        """What of the structure f has not, or None; a few evaluations at `t` near `y`, random numbers as they were."""
 
 
 class Verdict(NamedTuple):

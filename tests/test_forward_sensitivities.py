@@ -70,12 +70,6 @@ def test_only_what_wants_a_gradient_is_a_direction() -> None:
     assert relative(*found) < 1e-13
 
 
-def test_complex_states_are_refused() -> None:
-    y0 = torch.ones(1, dtype=torch.complex128, requires_grad=True)
-    with pytest.raises(Refusal, match="real states only"):
-        Forward().solve(timed(lambda t, y: -y, y0), (), y0, (0.0, 1.0), registry.solvers.build(Spec("rk4")), Fixed(2))
-
-
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 1, 3)])
 def test_a_state_may_have_any_shape(shape: tuple[int, ...]) -> None:
     y0 = torch.linspace(0.5, 1.0, max(1, torch.Size(shape).numel()), dtype=torch.float64).reshape(shape)

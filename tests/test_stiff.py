@@ -19,7 +19,7 @@ from odebench.integrate import Walk, timed, walk
 from odebench.measure.count import CountedField, count
 from odebench.measure.trial import NativePair, TorchTrial
 from odebench.problems import Bound, bind
-from odebench.solvers.newton import Newton
+from odebench.solvers.jacobian import linearise
 from odebench.spec import Spec
 from odebench.truth import compute_truth
 
@@ -216,8 +216,8 @@ def test_what_cannot_be_undone_or_transposed_is_refused_with_a_sentence() -> Non
         registry.solvers.build(Spec.of("kvaerno3", {"linear": "sparse"}))
     with pytest.raises(OptionError, match=r"tolerance must be in \(0, 1\)"):
         registry.solvers.build(Spec.of("kvaerno3", {"tolerance": 0.0}))
-    with pytest.raises(Refusal, match="real states only"):
-        odeint(lambda t, y: -y, torch.ones(1, 1, dtype=torch.complex128), torch.tensor([0.0, 1.0]), method="kvaerno3")
+    with pytest.raises(OptionError, match="jacobian must be one of autodiff, differences"):
+        registry.solvers.build(Spec.of("kvaerno3", {"jacobian": "numpy"}))
 
 
 def test_second_derivatives_are_refused_with_a_sentence() -> None:
@@ -266,14 +266,15 @@ def coupled_rows(t: Tensor, y: Tensor) -> Tensor:
     return -50.0 * (y - y.mean(0, keepdim=True)) - y**3
 
 
-def test_rows_that_depend_on_one_another_are_found_out() -> None:
+@pytest.mark.parametrize("differences", [False, True])
+def test_rows_that_depend_on_one_another_are_found_out(differences: bool) -> None:
     y0 = torch.linspace(0.5, 2.0, 6, dtype=torch.float64).view(3, 2)
     with torch.no_grad():
-        _, jacobian = Newton(None, "auto")._linearise(coupled_rows, 0.0, y0)
-        _, blocks = Newton(None, "auto")._linearise(lambda t, y: -(y**3), 0.0, y0)
+        jacobian = linearise(coupled_rows, 0.0, 1.0, y0, "auto", differences).jacobian
+        blocks = linearise(lambda t, y: -(y**3), 0.0, 1.0, y0, "auto", differences).jacobian
     true = torch.autograd.functional.jacobian(lambda y: coupled_rows(torch.zeros(()), y), y0).reshape(6, 6)
     assert jacobian.shape == (1, 6, 6)
-    assert torch.allclose(jacobian[0], true)
+    assert torch.allclose(jacobian[0], true, rtol=1e-6 if differences else 1e-12)
     assert blocks.shape == (3, 2, 2)
     wanted = run(coupled_rows, "dopri8", Fixed(steps=2000), (0.0, 1.0), y0).ys[-1]
     assert relative(run(coupled_rows, "kvaerno5", Fixed(steps=200), (0.0, 1.0), y0).ys[-1], wanted) < 1e-7

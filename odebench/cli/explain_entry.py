@@ -13,6 +13,7 @@ from odebench.errors import OdebenchError
 from odebench.peers.peer import Peer
 from odebench.registry import SPAN, Entry, Option, gradients, solvers, steppings
 from odebench.report.text import fold
+from odebench.solvers.reach import outside
 from odebench.spec import Spec
 from odebench.suite.options import default_of, describe
 from odebench.types import Stepper
@@ -130,6 +131,8 @@ def _solver_facts(stepper: Any) -> list[tuple[str, str]]:
     if counted is not None:
         start, step = counted
         facts.append(("evaluations", f"{step} per step{f', and {start} to start with' if start else ''}"))
+    if (nodes := outside(stepper)) is not None:
+        facts.append(("nodes", f"up to {nodes}: f is asked outside of the span"))
     facts.append(("reversible", "yes: a step can be undone" if hasattr(stepper, "unstep") else "no"))
     taken, refused = [], []
     for gradient in gradients:

@@ -23,7 +23,7 @@ class Forward:
     carries d + 1 products with its Jacobian, since a JVP is taken as the transpose of a VJP.
 
     For few parameters: where y0 and the parameters to differentiate in have more than `directions` components the solve
-    is refused.
+    is refused. A complex component counts for two.
 
     Source: A. Griewank, A. Walther, Evaluating Derivatives, SIAM 2008, chapter 3; E. Hairer, S. P. Nørsett, G. Wanner,
     Solving Ordinary Differential Equations I, section I.14.
@@ -57,7 +57,7 @@ class Forward:
         """The solution at `ts`, shape (len(ts), *y0.shape).
 
         Raises:
-            Refusal: there are more directions than allowed, or y is complex.
+            Refusal: there are more directions than allowed.
         """
         from odebench.gradients.forward_function import solve
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from odebench.autodiff import jvps, once, unhooked
+from odebench.autodiff import jvps, once, real_numbers, unhooked
 from odebench.controllers import Adaptive
 from odebench.errors import Refusal
 from odebench.integrate import walk
@@ -31,15 +31,13 @@ def solve(
     """The solution at `ts`; where a gradient is wanted, every derivative of it is solved for too."""
     if not torch.is_grad_enabled() or not any(x.requires_grad for x in (y0, *params)):
         return torch.stack(walk(f, stepper, control, ts, stepper.init(f, ts[0], y0), trace=trace).ys)
-    wanted = sum(x.numel() for x in (y0, *params) if x.requires_grad)
+    wanted = sum(_numbers(x) for x in (y0, *params) if x.requires_grad)
     if wanted > how.directions:
         raise Refusal(
             f"forward sensitivities carry a state for each derivative, and {wanted} components of y0 and the "
             f"parameters want one, more than directions: {how.directions}; raise it, or take a gradient that goes "
             "backwards, such as aca"
         )
-    if any(x.is_complex() for x in (y0, *params)):
-        raise Refusal("forward sensitivities are carried for real states only; take aca")
     ys: Tensor = _Forward.apply(f, stepper, control, ts, trace, y0, *params)  # type: ignore[no-untyped-call]
     return ys
 
@@ -74,7 +72,7 @@ class _Forward(torch.autograd.Function):
         tangents, *leaves = ctx.saved_tensors
         bars = [torch.zeros_like(leaf, memory_format=torch.contiguous_format) for leaf in leaves]
         for at, (i, j) in enumerate(ctx.entries):
-            bars[i].view(-1)[j] = (tangents[:, at] * ys_bar).sum()
+            real_numbers(bars[i])[j] = (real_numbers(tangents[:, at]) * real_numbers(ys_bar)).sum()
         return None, None, None, None, None, *bars
 
 
@@ -82,27 +80,28 @@ class _Forward(torch.autograd.Function):
 class _Joint:
     """y and its tangents in one state, along an axis of their own: behind the batch, where there is one.
 
-    So samples stay on the first axis and components on the last, as schemes that tell them apart have it.
+    So samples stay on the first axis and components on the last, as schemes that tell them apart have it. A complex
+    number has two directions, those of its real and of its imaginary part.
     """
 
     f: Field
     params: Params
-    entries: tuple[tuple[int, int], ...]  # direction -> (0 for y0 and 1 + i for parameter i, entry of it)
+    entries: tuple[tuple[int, int], ...]  # direction -> (0 for y0 and 1 + i for parameter i, which real number of it)
     axis: int
 
     @classmethod
     def of(cls, f: Field, y0: Tensor, params: Params) -> _Joint:
         leaves = enumerate((y0, *params))
-        entries = tuple((i, j) for i, leaf in leaves if leaf.requires_grad for j in range(leaf.numel()))
+        entries = tuple((i, j) for i, leaf in leaves if leaf.requires_grad for j in range(_numbers(leaf)))
         return cls(f, params, entries, 1 if y0.ndim > 1 else 0)
 
     def start(self, y0: Tensor) -> Tensor:
         """y0, the unit vectors for directions in y0, and zeros for those in parameters."""
-        tangents = y0.new_zeros(len(self.entries), y0.numel())
+        tangents = y0.new_zeros(len(self.entries), *y0.shape)
         for at, (i, j) in enumerate(self.entries):
             if i == 0:
-                tangents[at, j] = 1
-        return torch.stack([y0.detach(), *tangents.view(-1, *y0.shape)], self.axis)
+                real_numbers(tangents[at])[j] = 1
+        return torch.stack([y0.detach(), *tangents], self.axis)
 
     def __call__(self, t: float | Tensor, x: Tensor) -> Tensor:
         y, *tangents = (each.contiguous() for each in x.unbind(self.axis))
@@ -124,6 +123,10 @@ class _Joint:
             return control
         size = control.size
         return replace(control, norm=lambda x: size(self.y(x).contiguous()))
+
+
+def _numbers(x: Tensor) -> int:
+    return x.numel() * (2 if x.is_complex() else 1)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from odebench.errors import Divergence
+from odebench.measure.claims import look_at_structure
 from odebench.measure.clock import first_call, time_rounds, warm_up
 from odebench.measure.count import Counts
 from odebench.measure.foreign import ask_plugins, compare
@@ -64,6 +65,7 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     _check(subject, counts, truth, send)
     _weigh(subject, counts, send)
     ask_plugins(trial, send)
+    look_at_structure(trial, send)
     runs = warm_up(trial, measure.warmup, least=subject.warm_runs)
     rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline, twin=twin)
     samples = rounds.samples()

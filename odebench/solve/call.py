@@ -13,6 +13,7 @@ from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, Direct, Forward, misfit
 from odebench.integrate import timed
 from odebench.solve.answers import Answers, Asked
+from odebench.solve.beyond import explained
 from odebench.solve.dependence import look, params_of
 from odebench.solve.held import lightly
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
@@ -21,6 +22,7 @@ from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
 from odebench.solve.stepping import control_of, route_of, tolerances
+from odebench.solve.structure import look_at_structure
 from odebench.solve.times import arriving, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
@@ -47,7 +49,9 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y.
+        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y. t is in the span, but
+            with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both
+            ends keeps them in, at a lower order there.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -123,12 +127,13 @@ def drive(
         ys = start.unsqueeze(0).clone()
     else:
         route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        field = timed(f, t, t.dtype)
+        field, first = timed(explained(f, pair.stepper, ts, str(method)), t, t.dtype), None
         if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
             first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
-            field, params, pair = first.begins(field), first.params, pair.under(first.guard)
+            params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
-        ys = _solve(field, params or (), start, t, ts, route, pair, control)
+        look_at_structure(user, field, params or (), ts[0], start, pair)
+        ys = _solve(field if first is None else first.begins(field), params or (), start, t, ts, route, pair, control)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 

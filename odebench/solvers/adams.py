@@ -64,7 +64,7 @@ class Adams:
 
         past = self.order - 1
         empty = torch.zeros_like(y, requires_grad=False)
-        return y, *(empty,) * past, torch.full((past,), nan, dtype=torch.float64)
+        return y, *(empty,) * past, torch.full((past,), nan, dtype=torch.float64, device="cpu")
 
     def step(self, f: Field, t: float, dt: float, state: State) -> Step:
         """One step."""
@@ -88,7 +88,7 @@ class Adams:
                 y1 = combine(y, dt, tuple(enumerate(weights(inner))), [k1, k, *past])
         if not past:
             return y1, state[-1]
-        return y1, k, *past[:-1], torch.tensor([t, *times[:-1]], dtype=torch.float64)
+        return y1, k, *past[:-1], torch.tensor([t, *times[:-1]], dtype=torch.float64, device="cpu")
 
 
 def _nodes(t: float, dt: float, times: list[float]) -> tuple[Fraction | float, ...] | None:

@@ -41,6 +41,12 @@ class Backstep:
         """That of `base`."""
         return self.base.error_order
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """That of `base`, there and back."""
+        early, late = self.base.reach
+        return min(early, 1 - late), max(late, 1 - early)
+
     @cached_property
     def walker(self) -> RungeKutta:
         """`base` without its estimate, and so with y alone for a state."""

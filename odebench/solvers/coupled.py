@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class OneStep(Stepper, Protocol):
     """A scheme whose step is a function of y alone."""
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """As that of `Noded`."""
+
     def increment(self, f: Field, t: float, dt: float, y: Tensor, judged: bool) -> tuple[Tensor, Tensor | None]:
         """(y1 − y, error estimate or None); the estimate only if `judged` and the scheme makes one."""
 
@@ -48,6 +52,12 @@ class Coupled:
     def error_order(self) -> int | None:
         """That of `base`."""
         return self.base.error_order
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """That of `base`, which steps from both ends."""
+        early, late = self.base.reach
+        return min(early, 1 - late), max(late, 1 - early)
 
     def init(self, f: Field, t: float, y: Tensor) -> State:
         """(y, y)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from odebench.errors import Divergence, Refusal, SolveError
+from odebench.errors import Divergence, SolveError
 from odebench.registry import solver
 from odebench.solvers.implicit_tableaus import IMPLICIT_EULER, KVAERNO3, KVAERNO4, KVAERNO5, ImplicitTableau
 from odebench.solvers.runge_kutta import combine, weighted
@@ -14,10 +14,13 @@ from odebench.types import Step
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from odebench.solvers.newton import Newton
     from odebench.types import Extension, Field, State
 
 Linear = Literal["auto", "dense", "krylov"]
 _LINEAR: tuple[Linear, ...] = ("auto", "dense", "krylov")
+Jacobian = Literal["autodiff", "differences"]
+_JACOBIAN: tuple[Jacobian, ...] = ("autodiff", "differences")
 
 KVAERNO = (
     "A. Kværnø, Singly diagonally implicit Runge–Kutta methods with an explicit first stage, BIT Numer. Math. 44 (2004)"
@@ -32,10 +35,13 @@ class DiagonallyImplicit:
     Newton's method converges with it; I − dt·γ·J is factored once a step. `linear`: `dense` forms the Jacobian by one
     VJP for each component of a sample (of the batch, where samples depend on one another), `krylov` never forms it and
     uses GMRES on differences of f, `auto` is dense up to 256 columns. `tolerance` ends Newton's method earlier, at this
-    relative error of every component; the gradient is then exact to about as much.
+    relative error of every component; the gradient is then exact to about as much. `jacobian`: `autodiff` forms it by
+    VJPs, `differences` by as many evaluations of f, for an f whose derivative autograd does not have; with `autodiff`
+    such an f is refused, and with either of them a gradient through it. A complex state is solved in its real and
+    imaginary parts, and f need not be holomorphic.
 
     Raises:
-        ValueError: `linear` is none of these, or `tolerance` is not in (0, 1).
+        ValueError: `linear` or `jacobian` is none of these, or `tolerance` is not in (0, 1).
     """
 
     # Rounding is the default also under adaptive steps, where a fraction of rtol would do: the gradient is that of the
@@ -44,10 +50,13 @@ class DiagonallyImplicit:
     tableau: ImplicitTableau
     linear: Linear = "auto"
     tolerance: float | None = None
+    jacobian: Jacobian = "autodiff"
 
     def __post_init__(self) -> None:
         if self.linear not in _LINEAR:
             raise ValueError(f"linear must be one of {', '.join(_LINEAR)}; got {self.linear!r}")
+        if self.jacobian not in _JACOBIAN:
+            raise ValueError(f"jacobian must be one of {', '.join(_JACOBIAN)}; got {self.jacobian!r}")
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance must be in (0, 1), or left out for rounding; got {self.tolerance!r}")
 
@@ -61,15 +70,14 @@ class DiagonallyImplicit:
         """The tableau's."""
         return self.tableau.error_order
 
-    def init(self, f: Field, t: float, y: Tensor) -> State:
-        """(y, f(t, y), no Jacobian yet).
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Of the nodes of the tableau; in Kværnø's pairs of orders 4 and 5 one lies behind the end of the step."""
+        return min(0.0, *self.tableau.c), max(1.0, *self.tableau.c)
 
-        Raises:
-            Refusal: y is complex.
-        """
-        if y.is_complex():
-            raise Refusal("implicit schemes solve real states only; give real and imaginary parts as a tuple")
-        return y, f(t, y), y.new_empty(0)
+    def init(self, f: Field, t: float, y: Tensor) -> State:
+        """(y, f(t, y), no Jacobian yet)."""
+        return y, f(t, y), y.new_empty(0, dtype=y.dtype.to_real(), requires_grad=False)
 
     def slope(self, state: State) -> Tensor:
         """f at the solution."""
@@ -104,7 +112,10 @@ class DiagonallyImplicit:
         Raises:
             Divergence: f or the solution is not finite.
             SolveError: Newton's method does not converge.
+            Refusal: f carries no derivative.
         """
+        import torch
+
         from odebench.solvers.newton import Unsolved
 
         try:
@@ -112,16 +123,24 @@ class DiagonallyImplicit:
         except Unsolved as unsolved:
             if not unsolved.finite:
                 raise Divergence(f"f or the solution is not finite just after t = {t:.6g}") from unsolved
+            with torch.no_grad():
+                self._newton.refuse_if_cut(f, unsolved)
             raise SolveError(f"{unsolved}; take smaller steps, or adaptive ones") from unsolved
+
+    @property
+    def _newton(self) -> Newton:
+        from odebench.solvers.newton import Newton
+
+        return Newton(self.tolerance, self.linear, self.jacobian)
 
     def _stages(self, f: Field, t: float, dt: float, state: State) -> tuple[State, list[Tensor]]:
         """(the state after the step, all slopes)."""
         import torch
 
         from odebench.solvers.implicit_stage import attach
-        from odebench.solvers.newton import Kept, Newton
+        from odebench.solvers.jacobian import Kept
 
-        tableau, newton = self.tableau, Newton(self.tolerance, self.linear)
+        tableau, newton = self.tableau, self._newton
         y, slope, jacobian = state
         a, ks, x = dt * tableau.gamma, [slope], y
         with torch.no_grad():
@@ -141,24 +160,32 @@ class DiagonallyImplicit:
 @solver(
     "implicit_euler", reference="A.-L. Cauchy (1824); Hairer, Wanner, Solving Ordinary Differential Equations II, IV.3"
 )
-def implicit_euler(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+def implicit_euler(
+    linear: Linear = "auto", tolerance: float | None = None, jacobian: Jacobian = "autodiff"
+) -> DiagonallyImplicit:
     """Implicit Euler, L-stable, of order 1; its error is estimated against the trapezoidal rule."""
-    return DiagonallyImplicit(IMPLICIT_EULER, linear, tolerance)
+    return DiagonallyImplicit(IMPLICIT_EULER, linear, tolerance, jacobian)
 
 
 @solver("kvaerno3", reference=KVAERNO)
-def kvaerno3(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+def kvaerno3(
+    linear: Linear = "auto", tolerance: float | None = None, jacobian: Jacobian = "autodiff"
+) -> DiagonallyImplicit:
     """Kværnø 3(2), L-stable, three implicit stages."""
-    return DiagonallyImplicit(KVAERNO3, linear, tolerance)
+    return DiagonallyImplicit(KVAERNO3, linear, tolerance, jacobian)
 
 
 @solver("kvaerno4", reference=KVAERNO)
-def kvaerno4(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+def kvaerno4(
+    linear: Linear = "auto", tolerance: float | None = None, jacobian: Jacobian = "autodiff"
+) -> DiagonallyImplicit:
     """Kværnø 4(3), L-stable, four implicit stages."""
-    return DiagonallyImplicit(KVAERNO4, linear, tolerance)
+    return DiagonallyImplicit(KVAERNO4, linear, tolerance, jacobian)
 
 
 @solver("kvaerno5", reference=KVAERNO)
-def kvaerno5(linear: Linear = "auto", tolerance: float | None = None) -> DiagonallyImplicit:
+def kvaerno5(
+    linear: Linear = "auto", tolerance: float | None = None, jacobian: Jacobian = "autodiff"
+) -> DiagonallyImplicit:
     """Kværnø 5(4), L-stable, six implicit stages."""
-    return DiagonallyImplicit(KVAERNO5, linear, tolerance)
+    return DiagonallyImplicit(KVAERNO5, linear, tolerance, jacobian)

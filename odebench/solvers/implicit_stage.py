@@ -10,7 +10,9 @@ from torch import Tensor
 
 from odebench.autodiff import leaves
 from odebench.errors import Refusal
-from odebench.solvers.newton import Kept, solve_transposed
+from odebench.solvers.derivative_faults import refuse_gradient_if_hidden
+from odebench.solvers.jacobian import Kept, taped
+from odebench.solvers.newton import solve_transposed
 from odebench.types import Field
 
 Solve = Callable[[Tensor], Tensor]
@@ -21,17 +23,24 @@ def attach(f: Field, t: float, a: float, z: Tensor, x: Tensor, kept: Kept) -> Te
 
     With λ = (I − a·∂f/∂x)⁻ᵀ·x̄ the cotangents are z̄ = λ and θ̄ = a·(∂f/∂θ)ᵀ·λ. How x was found is not differentiated,
     so no iteration is kept.
+
+    Raises:
+        Refusal: f depends on x, and autograd cannot tell how; in the backward pass at the latest.
     """
     if not torch.is_grad_enabled():
         return x
-    at = x.detach().requires_grad_()
-    fx = f(t, at)
+    at, fx = taped(f, t, x)
     if not z.requires_grad and all(leaf is at for leaf in leaves([fx])):
         return x  # nothing else to differentiate in: no graph is begun for the sake of `at`
 
-    def pull(bar: Tensor) -> Tensor:
-        return solve_transposed(fx, at, a, kept, bar)
+    def hidden() -> None:
+        refuse_gradient_if_hidden(f, t, a, x, fx.detach(), kept.jacobian)
 
+    def pull(bar: Tensor) -> Tensor:
+        return solve_transposed(fx, at, a, kept, bar, hidden)
+
+    if not fx.requires_grad:
+        hidden()
     found: Tensor = _Stage.apply(a, pull, x, z, fx)  # type: ignore[no-untyped-call]
     return found
 

@@ -14,11 +14,22 @@ Linear = Callable[[Tensor], Tensor]
 def gmres(product: Linear, b: Tensor, tolerance: float, *, inner: int = 60, cycles: int = 1) -> tuple[Tensor, float]:
     """(x with product(x) ≈ b, the residual relative to b), both shaped like `b`; stops at `tolerance` if it can.
 
+    Of complex vectors `product` need only be linear over the real numbers: their parts are solved for.
+
     Restarted after `inner` products, at most `cycles` times. One device sync a product. Vectors are orthogonalised
     twice: once loses what the last digits of an adjoint need.
 
     Source: Y. Saad, M. H. Schultz, SIAM J. Sci. Stat. Comput. 7 (1986).
     """
+    if b.is_complex():
+        parts, left = gmres(
+            lambda v: torch.view_as_real(product(torch.view_as_complex(v)).resolve_conj()),
+            torch.view_as_real(b.resolve_conj()),
+            tolerance,
+            inner=inner,
+            cycles=cycles,
+        )
+        return torch.view_as_complex(parts), left
     size = float(torch.linalg.vector_norm(b))
     x, residual, left = torch.zeros_like(b), b, size
     if size == 0:

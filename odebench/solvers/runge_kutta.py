@@ -32,6 +32,11 @@ class RungeKutta:
         """The tableau's; None without embedded weights."""
         return self.tableau.error_order
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Of the nodes of the tableau."""
+        return min(0.0, *self.tableau.c), max(1.0, *self.tableau.c)
+
     def init(self, f: Field, t: float, y: Tensor) -> State:
         """(y,) or (y, f(t, y))."""
         return (y, f(t, y)) if self.tableau.fsal else (y,)

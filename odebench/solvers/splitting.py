@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from odebench.errors import UsageError
 from odebench.registry import Entry, solvers
+from odebench.solvers.separable import structure_fault
 from odebench.types import Step
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class Splitting:
     which it uses one half. Where the chain begins and ends with the same half the last slope is the next step's first:
     the state is (y, slope of that half), else (y,).
 
-    An f of another structure is solved at a lower order, and nothing is undone; nobody can tell that from f. Where a
-    problem is known, it must declare itself separable.
+    An f of another structure is solved at a lower order, and nothing is undone: `structure_fault` looks for that. Where
+    a problem is known, it must declare itself separable.
 
     Source: E. Hairer, Ch. Lubich, G. Wanner, Geometric Numerical Integration, 2nd ed., Springer 2006, sections I.1.4
     and II.5.
@@ -56,6 +57,12 @@ class Splitting:
             reached[half] += weight
         return tuple(found)
 
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Of the times of the slopes; a chain that goes back and forth has some before the step and behind it."""
+        times = [at for _, _, at in self.chain]
+        return min(0.0, *times), max(1.0, *times)
+
     def refusal(self, problem: Any) -> str | None:
         """A problem must declare that its state splits."""
         if getattr(problem, "separable", False):
@@ -65,6 +72,14 @@ class Splitting:
             "not split so; use a problem that does (harmonic_oscillator, pendulum, kepler, henon_heiles, "
             "neural_hamiltonian), or rk4"
         )
+
+    def structure_fault(self, f: Field, t: float, y: Tensor) -> str | None:
+        """Which half's slope depends on that half; None where neither does, or f cannot be asked near `y`.
+
+        Three evaluations: at `y`, and with either half moved by a twentieth of its size. Moving sees what a derivative
+        at `y` does not: a dependence that vanishes there, and one that carries no graph.
+        """
+        return structure_fault(f, t, y)
 
     def init(self, f: Field, t: float, y: Tensor) -> State:
         """(y,), or (y, slope of the first half).
