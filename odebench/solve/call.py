@@ -13,13 +13,14 @@ from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
 from odebench.solve.fields import Asked, checked, is_direct, params_of
+from odebench.solve.landings import Rounding, Times, coarsest
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
 from odebench.solve.stepping import control_of, route_of, tolerances
-from odebench.solve.times import arriving, leaving, read_times
+from odebench.solve.times import arriving, kind, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
 from odebench.types import Controller, Field, Params
@@ -45,7 +46,8 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y.
+        f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
+            y.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -108,7 +110,8 @@ def drive(
     if laid is not None:
         rtol, atol, f = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.around(f)
     norm = read.norm if laid is None else laid.norm(read.norm)
-    control = control_of(one_step_per_interval(method, pair.stepper), read, tolerances(rtol, atol, start), norm)
+    hops = one_step_per_interval(method, pair.stepper)
+    control = control_of(hops, read, tolerances(rtol, atol, start), norm, Rounding.of(t))
     refused = (
         control.refusal(pair.stepper)
         or pair.gradient.refusal(pair.stepper)
@@ -122,8 +125,9 @@ def drive(
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
-        route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
+        route = route_of(Times(ts, t.dtype), read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        grain = coarsest(t.dtype, start.real.dtype if start.is_complex() else start.dtype, read.jump_t.dtype)
+        ys = _solve(timed(f, start), params, start, t, ts, route, pair, control, grain)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -137,20 +141,21 @@ def _solve(
     route: Route,
     pair: Pair,
     control: Controller,
+    grain: torch.dtype,
 ) -> Tensor:
     if not (t.requires_grad and torch.is_grad_enabled()):
-        return solve(f, params, y0, route, pair, control, t.dtype, {})
+        return solve(f, params, y0, route, pair, control, grain, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
-        return solve(f, params, y0, route, pair, control, t.dtype, knots)
-    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, t.dtype, {})
+        return solve(f, params, y0, route, pair, control, grain, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, grain, {})
     return arriving(f, ts, t, ys)
 
 
 def _look_at(y0: Any) -> None:
     if not isinstance(y0, Tensor) or not (y0.dtype.is_floating_point or y0.dtype.is_complex):
-        raise UsageError(f"y0 must be a floating-point tensor or a tuple of them; got {getattr(y0, 'dtype', type(y0))}")
+        raise UsageError(f"y0 must be a floating-point tensor or a tuple of them; got {kind(y0)}")
 
 
 def _misfit(pair: Pair, control: Controller) -> str | None:
