@@ -119,14 +119,18 @@ def _growth(control: Adaptive, error: Floats, order: int, memory: Memory) -> tup
 def sizes(control: Adaptive, x: Tensor) -> Tensor:
     """The norm of each sample, shape (samples,). A function of the user's sees them one by one, in a batch of 1."""
     norm = control.size
+    flat = by_row(x)
     if norm is rms:
-        flat = x.reshape(len(x), -1)
         found: Tensor = torch.linalg.vector_norm(flat, dim=1)
         return found.div(max(1, flat.shape[1]) ** 0.5)
     if norm is largest:
-        flat = x.reshape(len(x), -1).abs()
-        return flat.amax(1) if flat.shape[1] else flat.new_zeros(len(x))
-    return torch.stack([norm(x[i : i + 1]) for i in range(len(x))])
+        return flat.abs().amax(1) if flat.shape[1] else flat.abs().new_zeros(len(x))
+    return torch.stack([norm(x[i : i + 1]) for i in range(len(x))]) if len(x) else flat.abs().new_zeros(0)
+
+
+def by_row(x: Tensor) -> Tensor:
+    """Shape (samples, numbers of each), of none too."""
+    return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
 
 
 def _numbers(x: Tensor) -> Floats:

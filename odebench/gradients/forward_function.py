@@ -100,7 +100,7 @@ class _Joint:
         for at, (i, j) in enumerate(self.entries):
             if i == 0:
                 tangents[at, j] = 1
-        return torch.stack([y0.detach(), *tangents.view(-1, *y0.shape)], self.axis)
+        return torch.stack([y0.detach(), *tangents.view(len(self.entries), *y0.shape)], self.axis)
 
     def __call__(self, t: float | Tensor, x: Tensor) -> Tensor:
         y, *tangents = (each.contiguous() for each in x.unbind(self.axis))

@@ -35,7 +35,7 @@ def go_back(
     """
     rows = RowField(f, t0, start[0].detach() if rounds.whole else None)
     recalled = how.recall.rewind(memo, f, _ByRound(stepper, rounds, rows), rounds.numbered, start)
-    values_bar = ys_bar.reshape(-1, *ys_bar.shape[2:])
+    values_bar = ys_bar.flatten(0, 1)
     bar: State = tuple(leaf.new_zeros(0, *leaf.shape[1:]) for leaf in start)
     params_bar = zeros(params)
     for each, before in zip(reversed(rounds.rounds), recalled, strict=True):

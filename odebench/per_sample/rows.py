@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odebench.controllers.by_sample import moments
+from odebench.controllers.by_sample import by_row, moments
 from odebench.controllers.first_step import asked
 from odebench.errors import Refusal
 from odebench.types import Field
@@ -109,10 +109,10 @@ def _same(got: Tensor, wanted: Tensor) -> bool:
     """But for rounding, which depends on how many rows are multiplied at once; slopes of rows may differ by powers."""
     if got.shape != wanted.shape:
         return False
-    eps, sizes = torch.finfo(wanted.dtype).eps, wanted.abs().nan_to_num(0.0, 0.0, 0.0).reshape(len(wanted), -1)
+    eps, sizes = torch.finfo(wanted.dtype).eps, by_row(wanted.abs().nan_to_num(0.0, 0.0, 0.0))
     if not sizes.numel():
         return True
     allowed = eps**0.5 * sizes.amax(1) + 100 * eps * sizes.max()
-    off = (got.to(wanted.dtype) - wanted).abs().reshape(len(wanted), -1)
+    off = by_row((got.to(wanted.dtype) - wanted).abs())
     equal = (got == wanted) | (got.isnan() & wanted.isnan())  # two infinities differ by no number
     return bool(((off <= allowed[:, None]) | equal.reshape(off.shape)).all())

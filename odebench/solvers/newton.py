@@ -123,7 +123,7 @@ class Newton:
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             fx = f(t, x)
-        if x.numel() // max(1, rows) <= limit:
+        if x.numel() and x.numel() // rows <= limit:
             blocks = _blocks(fx, x, rows)
             if rows == 1 or _stands(blocks, fx, x):
                 return fx.detach(), blocks
