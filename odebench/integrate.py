@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from odebench.controllers.adaptive import END, STRETCH, Adaptive
-from odebench.errors import Divergence, SolveError
+from odebench.controllers.adaptive import END, OVER, STRETCH, Adaptive
+from odebench.controllers.resolution import told_apart, underflow
+from odebench.controllers.stuck import Trial
 from odebench.per_sample import Again, Rounds, follow, search
 from odebench.types import (
     Advancing,
@@ -43,12 +44,14 @@ class Walk(NamedTuple):
     rounds: Rounds | None = None
 
 
-def timed(f: Callable[[Tensor, Tensor], Tensor], like: Tensor, dtype: torch.dtype | None = None) -> Field:
-    """`f` with a Python float accepted for t: it is handed on as a 0-dim tensor of `dtype`, on the device of `like`.
+def timed(f: Callable[[Tensor, Tensor], Tensor], like: Tensor) -> Field:
+    """`f` with a Python float accepted for t: it is handed on as a 0-dim tensor in the precision of `like`, the state,
+    and on its device, as torchdiffeq does.
 
-    Schemes reckon time in float64 whatever the dtype of the state, and no step costs a copy to the device.
+    Schemes reckon time in float64 whatever the dtype of the state, and no step costs a copy to the device. In a lower
+    precision than the state's, f would see a staircase of times, and steps would shrink at each of its edges.
     """
-    dtype = dtype or (like.dtype if like.dtype.is_floating_point else like.real.dtype)
+    dtype = like.dtype if like.dtype.is_floating_point else like.real.dtype
     device = like.device
 
     def field(t: float | Tensor, y: Tensor) -> Tensor:
@@ -181,17 +184,19 @@ def _search(
     order = stepper.error_order
     assert order is not None, "the planner refuses a stepper without an estimate"
     dt, memory = control.first(f, stepper, ts, state)
-    ys, rejected = [state[0]], 0
+    ys, rejected, step = [state[0]], 0, Step(state)
     mesh: list[Tick] = []
-    t, smallest = ts[0], 1e-28 * abs(ts[-1] - ts[0])
-    limit, longest = getattr(control, "max_steps", None), getattr(control, "longest", inf)
+    t, span = ts[0], abs(ts[-1] - ts[0])
+    limit, longest = getattr(control, "max_steps", None), OVER * getattr(control, "longest", inf)
     dense = getattr(control, "dense", False)
     while len(ys) < len(ts):
-        if limit is not None and len(mesh) + rejected >= limit:
-            raise SolveError(f"{limit} steps were tried and t = {t:.6g} reached; raise max_steps or the tolerance")
+        # A step that lands is not counted: there are as many of them as times asked for, however many those are.
+        if limit is not None and len(mesh) + rejected - (0 if dense else len(ys) - 1) >= limit:
+            raise Trial(control, t, dt, span, state[0], step.error).exhausted(limit)
         target = ts[-1] if dense else ts[len(ys)]
         ends = min(abs(dt) * STRETCH, longest) >= abs(target - t)
-        h = target - t if ends else dt
+        h = target - t if ends else told_apart(t, dt, target, span)
+        ends = ends or t + h == target
         tick = Tick(t, h, _reached(ts, len(ys), t, h, ends) if dense else ends)
         inside, _ = places(ts, len(ys), tick)
         if begin is not None:
@@ -201,9 +206,8 @@ def _search(
         if not accept:
             rejected += 1
             dt = following
-            # Time tells steps apart down to 1e-14 of itself; a stiff start may need far less of a long span.
-            if abs(dt) < max(smallest, 1e-14 * abs(t)):
-                raise _stuck(t, step)
+            if abs(dt) < underflow(t, span):
+                raise Trial(control, t, dt, span, state[0], step.error).stuck()
             continue
         if keep is not None:
             keep(len(mesh), state, None)
@@ -231,13 +235,6 @@ def _reached(ts: tuple[float, ...], first: int, t: float, dt: float, ends: bool)
     while (ts[index] - t) / dt <= 1 - END:
         index += 1
     return index - first
-
-
-def _stuck(t: float, step: object) -> SolveError:
-    error = getattr(step, "error", None)
-    if error is not None and not bool(torch.isfinite(error).all()):
-        return Divergence(f"f or the solution is not finite just after t = {t:.6g}, however small the step")
-    return SolveError(f"the step size underflowed at t = {t:.6g}; the problem is too stiff for this scheme there")
 
 
 def advance_of(stepper: Stepper) -> Callable[[Field, float, float, State], State]:

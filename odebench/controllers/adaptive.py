@@ -37,6 +37,10 @@ def largest(x: Tensor) -> Tensor:
 # A step this much longer than what is left to a saved time is stretched to land there, instead of leaving a sliver.
 STRETCH = 1.01
 
+# What lands may be this much longer than `max_step`: the gaps of equidistant times differ by as much as rounding moves
+# them, and one that is an ulp too long would end in a sliver.
+OVER = 1.001
+
 # A saved time this near to the end of a step, in units of the step, is its end, up to rounding in the mesh.
 END = 1e-10
 
@@ -60,8 +64,9 @@ class Adaptive:
     unless `first_step` is given. `controller`: i, pi, pid. With i the steps are torchdiffeq's, but that a step may
     shrink after an accepted one too. In Python `rtol` and `atol` may be tensors, one tolerance for each element of y.
 
-    No step is longer than `max_step`, nor shorter than `min_step` but to land. A step of `min_step` is taken
-    whatever its error, as torchdiffeq and diffrax do, with a warning where that is above the tolerance.
+    No step is longer than `max_step`, but by up to 0.1 % to land, nor shorter than `min_step` but to land. A step of
+    `min_step`, or up to 1 % longer to land, is taken whatever its error, as torchdiffeq and diffrax do, with a warning
+    where that is above the tolerance.
 
     With `dense` only the end is landed on; at the saved times before it the solution is interpolated, so that saves
     cost no steps. What is interpolated has the order of the scheme's interpolant, and no error control.
@@ -81,7 +86,7 @@ class Adaptive:
     min_factor: float = 0.2
     max_factor: float = 10.0
     first_step: float | None = None
-    max_steps: int = 100_000  # trials, over the whole solve
+    max_steps: int = 100_000  # trials, over the whole solve, beyond the steps that land
     norm: Norm = "rms"
     min_step: float = 0.0
     max_step: float | None = None
@@ -114,6 +119,18 @@ class Adaptive:
         return inf if self.max_step is None else self.max_step
 
     @property
+    def shortest(self) -> float:
+        """A step of this length, or less, is taken whatever its error: `min_step`, stretched to land. Judged otherwise
+        a step that is stretched would be rejected, tried at `min_step`, stretched to land again, and so for ever.
+        """
+        return self.min_step * STRETCH
+
+    @property
+    def atol_is_positive(self) -> bool:
+        """Whether every component may have an error where it is 0; not known of tensors without looking."""
+        return isinstance(self.atol, (int, float)) and self.atol > 0
+
+    @property
     def size(self) -> Size:
         """The norm, as a function."""
         return self.norm if callable(self.norm) else _NORMS[self.norm]
@@ -141,28 +158,11 @@ class Adaptive:
     def first(
         self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State
     ) -> tuple[float, tuple[float, float]]:
-        """Hairer, Nørsett & Wanner I, II.4: one or two evaluations, one if the state already holds the slope."""
-        import torch
+        """`first_step`, or Hairer's."""
+        from odebench.controllers.first_step import first_step
 
-        span, sign, norm = abs(ts[-1] - ts[0]), 1.0 if ts[-1] > ts[0] else -1.0, self.size
-        memory = (1.0, 1.0)
-        if self.first_step is not None:
-            return sign * min(self._within(self.first_step), span), memory
-        with torch.no_grad():
-            y = state[0].detach()
-            known = getattr(stepper, "slope", None)
-            slope = known(state) if known is not None else None
-            k = (f(ts[0], y) if slope is None else slope).detach()
-            scale = self.scale(y.abs())
-            d0, d1 = float(norm(y / scale)), float(norm(k / scale))
-            h0 = 1e-6 if min(d0, d1) < 1e-5 else 0.01 * d0 / d1
-            h0 = min(h0, span)
-            k1 = f(ts[0] + sign * h0, y.add(k, alpha=sign * h0)).detach()
-            d2 = float(norm((k1 - k) / scale)) / h0
-        steepest = max(d1, d2)
-        h1 = max(1e-6, h0 * 1e-3) if steepest <= 1e-15 else (0.01 / steepest) ** (1 / (stepper.error_order or 1))
-        h = min(100 * h0, h1, span)
-        return sign * min(self._within(h if isfinite(h) and h > 0 else 1e-6), span), memory
+        h = self.first_step if self.first_step is not None else first_step(self, f, stepper, ts, state)
+        return copysign(min(self._within(h), abs(ts[-1] - ts[0])), ts[-1] - ts[0]), (1.0, 1.0)
 
     def judge(self, dt: float, before: State, step: Step, order: int, memory: tuple[float, float]) -> Verdict:
         """Accept if the scaled error is at most 1. One device sync. An error that is not finite rejects."""
@@ -170,7 +170,7 @@ class Adaptive:
 
         with torch.no_grad():
             size = float(self.error(before, step))
-        shortest = abs(dt) <= self.min_step
+        shortest = abs(dt) <= self.shortest
         if not isfinite(size):
             return Verdict(False, 0.0 if shortest else self._within(dt * self.min_factor), memory)
         if size > 1 and not shortest:
@@ -215,9 +215,10 @@ class Adaptive:
         import torch
 
         scale = size.mul_(self.rtol).add_(self.atol)
-        if isinstance(self.atol, (int, float)) and self.atol:
+        if self.atol_is_positive and scale.dtype != torch.float16:
             return scale
-        return scale.clamp_min_(torch.finfo(scale.dtype).tiny)
+        # Half precision rounds a small atol to 0, and has numbers below `tiny` that it does not.
+        return scale.clamp_min_(2.0**-24 if self.atol_is_positive else torch.finfo(scale.dtype).tiny)
 
 
 def _least(tolerance: Any) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from odebench.controllers.adaptive import Adaptive, largest, rms
+from odebench.controllers.first_step import asked, in_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,16 +60,19 @@ def first(control: Adaptive, f: Field, order: int, ts: tuple[float, ...], y: Ten
     sign, span = (1.0 if ts[-1] > ts[0] else -1.0), abs(ts[-1] - ts[0])
     if control.first_step is not None:
         return sign * np.minimum(_within(control, np.full(len(y), control.first_step)), span)
+    k = slope.detach()
     with torch.no_grad():
-        y, k = y.detach(), slope.detach()
-        scale = control.scale(y.abs())
-        d0, d1 = _numbers(sizes(control, y / scale)), _numbers(sizes(control, k / scale))
-        h0 = np.minimum(np.where(np.minimum(d0, d1) < 1e-5, 1e-6, 0.01 * d0 / d1), span)
-        k1 = f(moments(ts[0] + sign * h0, y), y + k * column(sign * h0, y).to(scale.dtype)).detach()
-        steepest = np.maximum(d1, _numbers(sizes(control, (k1 - k) / scale)) / h0)
-        h1 = np.where(steepest <= 1e-15, np.maximum(1e-6, h0 * 1e-3), (0.01 / steepest) ** (1 / order))
-        h = np.minimum(np.minimum(100 * h0, h1), span)
-        h = np.where(np.isfinite(h) & (h > 0), h, 1e-6)
+        at = y.detach()
+        scale = control.scale(at.abs())
+        d0, d1 = (_numbers(sizes(control, in_units(control, x, scale))) for x in (at, k))
+        h0 = np.where(np.minimum(d0, d1) < 1e-5, 1e-6, 0.01 * d0 / d1)
+        h0 = np.minimum(np.where(np.isfinite(h0) & (h0 > 0), h0, 1e-6), span)
+    k1 = asked(f, moments(ts[0] + sign * h0, y), y + k * column(sign * h0, y).to(scale.dtype))
+    with torch.no_grad():
+        steepest = np.maximum(d1, _numbers(sizes(control, in_units(control, k1 - k, scale))) / h0)
+    h1 = np.where(steepest <= 1e-15, np.maximum(1e-6, h0 * 1e-3), (0.01 / steepest) ** (1 / order))
+    h = np.minimum(np.minimum(100 * h0, h1), span)
+    h = np.where(np.isfinite(h) & (h > 0), h, np.minimum(1e-6, 100 * h0))
     return sign * np.minimum(_within(control, h), span)
 
 
@@ -91,7 +95,7 @@ def judge(control: Adaptive, dt: Floats, error: Floats, order: int, memory: Memo
 
 def _judge_some(control: Adaptive, dt: Floats, error: Floats, order: int, memory: Memory) -> Judged:
     """The same where some are rejected, or taken whatever their error."""
-    shortest, finite = np.abs(dt) <= control.min_step, np.isfinite(error)
+    shortest, finite = np.abs(dt) <= control.shortest, np.isfinite(error)
     accept = finite & ((error <= 1) | shortest)
     if (accept & (error > 1)).any():
         control.warn_of_shortest()
@@ -115,14 +119,18 @@ def _growth(control: Adaptive, error: Floats, order: int, memory: Memory) -> tup
 def sizes(control: Adaptive, x: Tensor) -> Tensor:
     """The norm of each sample, shape (samples,). A function of the user's sees them one by one, in a batch of 1."""
     norm = control.size
+    flat = by_row(x)
     if norm is rms:
-        flat = x.reshape(len(x), -1)
         found: Tensor = torch.linalg.vector_norm(flat, dim=1)
         return found.div(max(1, flat.shape[1]) ** 0.5)
     if norm is largest:
-        flat = x.reshape(len(x), -1).abs()
-        return flat.amax(1) if flat.shape[1] else flat.new_zeros(len(x))
-    return torch.stack([norm(x[i : i + 1]) for i in range(len(x))])
+        return flat.abs().amax(1) if flat.shape[1] else flat.abs().new_zeros(len(x))
+    return torch.stack([norm(x[i : i + 1]) for i in range(len(x))]) if len(x) else flat.abs().new_zeros(0)
+
+
+def by_row(x: Tensor) -> Tensor:
+    """Shape (samples, numbers of each), of none too."""
+    return x.flatten(1) if x.ndim > 1 else x.unsqueeze(1)
 
 
 def _numbers(x: Tensor) -> Floats:

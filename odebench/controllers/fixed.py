@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, inf
+from math import ceil, inf, ulp
 from typing import TYPE_CHECKING
 
+from odebench.errors import SolveError
 from odebench.types import Mesh, Step, Stepper, Tick, Verdict
 
 if TYPE_CHECKING:
@@ -14,6 +15,38 @@ if TYPE_CHECKING:
 
 # Slack in counting the steps of a length: 1.0 / 0.1 is ten steps, not eleven.
 _ROUNDING = 1e-9
+
+
+def strides(ts: tuple[float, ...], dt: float, blur: float = 0.0, most: float = 0.5) -> Mesh:
+    """Steps of length `dt` from each of `ts` to the next, the last one as long as is left.
+
+    A saved time may be `blur` off, by rounding: what is left of no more than twice that, but of no more than
+    `most` steps either, is no step of its own, and the one before it is longer by so much.
+
+    Raises:
+        SolveError: the steps are too short for their ends to be told apart.
+    """
+    ticks: list[Tick] = []
+    for start, end in pairwise(ts):
+        h = dt if end > start else -dt
+        slack = max(_ROUNDING, _apart(start, end) / dt, min(2 * blur / dt, most))
+        ticks += _equal(start, end, h, max(1, ceil((end - start) / h - slack)))
+    return tuple(ticks)
+
+
+def _apart(start: float, end: float) -> float:
+    return ulp(max(abs(start), abs(end)))
+
+
+def _equal(start: float, end: float, h: float, count: int) -> list[Tick]:
+    apart = _apart(start, end)
+    if count > 1 and abs(h) < 2 * apart:  # where nodes are rounded to every second number, two may be rounded to one
+        raise SolveError(
+            f"steps of {abs(h):.3g} are asked for, and times less than {apart:.2g} apart are one between "
+            f"{start!r} and {end!r}; count t from the start of the solve, or take longer steps"
+        )
+    nodes = [*(start + i * h for i in range(count)), end]
+    return [Tick(t, t1 - t, i == count - 1) for i, (t, t1) in enumerate(pairwise(nodes))]
 
 
 @dataclass(frozen=True)
@@ -48,21 +81,15 @@ class Fixed:
 
         Raises:
             ValueError: the steps do not divide evenly among the intervals between saved times.
+            SolveError: they are too short for their ends to be told apart.
         """
         misfit = self.misfit(len(ts) - 1)
         if misfit:
             raise ValueError(misfit)
-        ticks = []
-        for start, end in pairwise(ts):
-            if self.steps is not None:
-                count, h = (n := self.steps // (len(ts) - 1)), (end - start) / n
-            else:
-                assert self.dt is not None
-                h = self.dt if end > start else -self.dt
-                count = max(1, ceil((end - start) / h - _ROUNDING))
-            nodes = [*(start + i * h for i in range(count)), end]
-            ticks += [Tick(t, t1 - t, i == count - 1) for i, (t, t1) in enumerate(pairwise(nodes))]
-        return tuple(ticks)
+        if self.dt is not None:
+            return strides(ts, self.dt)
+        count = (self.steps or 1) // (len(ts) - 1)
+        return tuple(tick for start, end in pairwise(ts) for tick in _equal(start, end, (end - start) / count, count))
 
     def first(self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State) -> tuple[float, None]:
         """Never asked: the mesh is known."""

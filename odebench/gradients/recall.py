@@ -79,6 +79,8 @@ class Recompute:
                 state = advance(f, t, dt, state)
             return state
 
+        if not end:
+            return  # of an empty batch whose samples step by themselves
         held = [(0, memo[0]), *((at, memo.pop(at)) for at in sorted(memo) if at)]
         while end > 0:
             at, state = held[-1]

@@ -37,7 +37,7 @@ def go_back(
     """
     rows = RowField(f, t0, start[0].detach() if rounds.whole else None)
     recalled = how.recall.rewind(memo, f, _ByRound(stepper, rounds, rows, back), rounds.numbered, start)
-    values_bar = ys_bar.reshape(-1, *ys_bar.shape[2:])
+    values_bar = ys_bar.flatten(0, 1)
     bar: State = tuple(leaf.new_zeros(0, *leaf.shape[1:]) for leaf in start)
     params_bar = zeros(params)
     # Random numbers are drawn in the order of the stages, which a transpose by stages turns round.

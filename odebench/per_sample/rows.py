@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odebench.controllers.by_sample import moments
+from odebench.controllers.by_sample import by_row, moments
+from odebench.controllers.first_step import asked
 from odebench.errors import Refusal
 from odebench.types import Field
 
@@ -54,21 +55,19 @@ class RowField:
         Raises:
             Refusal: f cannot take a column of times, or a row of its answer depends on another row of y.
         """
-        y, slope = y0.detach(), slope.detach()
-        if len(y) < 2:
+        slope = slope.detach()
+        if len(y0) < 2 or _takes_any_rows(f, ts, y0, slope):
             return cls(f, ts[0])
-        with torch.no_grad():
-            if _takes_any_rows(f, ts, y, slope):
-                return cls(f, ts[0])
-            _refuse_unless_rows_stand_alone(f, ts, y, slope)
-        return cls(f, ts[0], y)
+        _refuse_unless_rows_stand_alone(f, ts, y0, slope)
+        return cls(f, ts[0], y0.detach())
 
 
 def _takes_any_rows(f: Field, ts: tuple[float, ...], y: Tensor, slope: Tensor) -> bool:
     """The rows turned round, and two of them alone, are answered as they were together."""
     t0, seen = ts[0], _at_start(y)
     try:
-        turned, first, last = f(_mixed(ts, y), y.flip(0)), f(t0, y[:1]), f(t0, y[-1:])
+        turned = asked(f, _mixed(ts, y), y.flip(0))
+        first, last = asked(f, t0, y[:1]), asked(f, t0, y[-1:])
     except Exception:  # of the user's code, whatever it may be; the next look says what it was
         return False
     return _same(turned[seen], slope.flip(0)[seen]) and _same(first, slope[:1]) and _same(last, slope[-1:])
@@ -79,7 +78,7 @@ def _refuse_unless_rows_stand_alone(f: Field, ts: tuple[float, ...], y: Tensor, 
     seen = _at_start(y)
     called = _COLUMN.format(shape=(len(y), *(1,) * (y.ndim - 1)))
     try:
-        told = f(_mixed(ts, y), y)[seen]
+        told = asked(f, _mixed(ts, y), y)[seen]
     except Exception as error:  # of the user's code, whatever it may be
         raise Refusal(f"{called}, and f cannot take it: {type(error).__name__}: {error}") from error
     if not _same(told, slope[seen]):
@@ -87,7 +86,7 @@ def _refuse_unless_rows_stand_alone(f: Field, ts: tuple[float, ...], y: Tensor, 
     for kept in (0, 1):
         moved = y * 1.1 + 0.1
         moved[kept::2] = y[kept::2]
-        if not _same(f(ts[0], moved)[kept::2], slope[kept::2]):
+        if not _same(asked(f, ts[0], moved)[kept::2], slope[kept::2]):
             raise Refusal(
                 "per_sample steps every row of y0 by itself, and a row of f depends on other rows of y; leave "
                 "per_sample out, or give y0[None] if all of y0 is one sample"
@@ -110,10 +109,10 @@ def _same(got: Tensor, wanted: Tensor) -> bool:
     """But for rounding, which depends on how many rows are multiplied at once; slopes of rows may differ by powers."""
     if got.shape != wanted.shape:
         return False
-    eps, sizes = torch.finfo(wanted.dtype).eps, wanted.abs().nan_to_num(0.0, 0.0, 0.0).reshape(len(wanted), -1)
+    eps, sizes = torch.finfo(wanted.dtype).eps, by_row(wanted.abs().nan_to_num(0.0, 0.0, 0.0))
     if not sizes.numel():
         return True
     allowed = eps**0.5 * sizes.amax(1) + 100 * eps * sizes.max()
-    off = (got.to(wanted.dtype) - wanted).abs().reshape(len(wanted), -1)
+    off = by_row((got.to(wanted.dtype) - wanted).abs())
     equal = (got == wanted) | (got.isnan() & wanted.isnan())  # two infinities differ by no number
     return bool(((off <= allowed[:, None]) | equal.reshape(off.shape)).all())

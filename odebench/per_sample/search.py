@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from odebench.controllers import by_sample
-from odebench.controllers.adaptive import END, STRETCH, Adaptive
+from odebench.controllers.adaptive import END, OVER, STRETCH, Adaptive
 from odebench.controllers.by_sample import Judged
-from odebench.errors import Divergence, Refusal, SolveError
+from odebench.controllers.resolution import told_apart_each, underflow_each
+from odebench.controllers.stuck import Trial
+from odebench.errors import Refusal
 from odebench.per_sample.rounds import Inside, Round, Rounds
 from odebench.per_sample.rows import RowField
 from odebench.per_sample.steps import gathered, settle, trial
@@ -48,16 +50,17 @@ def search(
     y0, order = state[0], stepper.error_order or 1
     if not y0.ndim:
         raise Refusal("per_sample counts samples along the first axis of the state, and it has none; give y0[None]")
-    goal = _Goal(np.array(ts), len(y0), control)
     slope = state[1] if stepper.tableau.fsal else f(ts[0], y0)
     rows = RowField.look(f, ts, y0, slope)
     own = by_sample.narrowed(control, np.arange(len(y0)), y0.shape)
     way = _Way.at_start(by_sample.first(own, f, order, ts, y0, slope), ts[0])
+    goal = _Goal(np.array(ts), len(y0), control)
+    step = None
     rounds: list[Round] = []
     found: list[Tensor | None] = []
     tried, rejected = 0, np.zeros(len(y0), dtype=np.int64)
     while len(way.rows):
-        _look_at_limit(control, way, tried)
+        _look_at_limit(goal, own, way, tried, state, step)
         tried += 1
         target, h, ends = goal.steps(way)
         if begin is not None:
@@ -67,7 +70,7 @@ def search(
         following = way.after(h, np.where(ends, target, way.t + h), goal.next(way, h, ends), verdict)
         if not verdict.accept.all():
             rejected[way.rows[~verdict.accept]] += 1
-            _look_for_stuck(goal, way, step, verdict)
+            _look_for_stuck(goal, own, way, state, step, verdict)
             if not verdict.accept.any():
                 way = following
                 continue
@@ -125,11 +128,16 @@ class _Goal:
     batch: int
     control: Adaptive
 
+    @property
+    def span(self) -> float:
+        return float(abs(self.ts[-1] - self.ts[0]))
+
     def steps(self, way: _Way) -> tuple[Floats, Floats, Flags]:
         """(where each sample is to land, the length of its next step, whether that lands)."""
         target: Floats = np.full_like(way.t, self.ts[-1]) if self.control.dense else self.ts[way.to]
-        ends = np.minimum(np.abs(way.dt) * STRETCH, self.control.longest) >= np.abs(target - way.t)
-        return target, np.where(ends, target - way.t, way.dt), ends
+        ends = np.minimum(np.abs(way.dt) * STRETCH, OVER * self.control.longest) >= np.abs(target - way.t)
+        h = np.where(ends, target - way.t, told_apart_each(way.t, way.dt, target, self.span))
+        return target, h, ends | (way.t + h == target)
 
     def next(self, way: _Way, h: Floats, ends: Flags) -> Places:
         """The saved time that comes after these steps. One at the end of a step that goes on is left to the next."""
@@ -164,27 +172,29 @@ class _Goal:
         return Inside(step, (self.ts[saved] - t[step]) / dt[step], saved * self.batch + rows[step])
 
 
-def _look_at_limit(control: Adaptive, way: _Way, tried: int) -> None:
-    """Whoever is under way was tried in every round."""
-    if tried >= control.max_steps:
-        raise SolveError(
-            f"sample {way.rows[0]}: {tried} steps were tried and t = {way.t[0]:.6g} reached; raise max_steps or the "
-            "tolerance"
-        )
+def _look_at_limit(goal: _Goal, own: Adaptive, way: _Way, tried: int, state: State, step: Step | None) -> None:
+    """Whoever is under way was tried in every round. A step that lands is not counted."""
+    beyond = tried - (0 if goal.control.dense else way.to - 1)
+    over = np.flatnonzero(beyond >= goal.control.max_steps)
+    if len(over):
+        raise _trial(goal, own, way, state, step, int(over[0])).exhausted(goal.control.max_steps)
 
 
-def _look_for_stuck(goal: _Goal, way: _Way, step: Step, verdict: Judged) -> None:
-    # Time tells steps apart down to 1e-14 of itself; a stiff start may need far less of a long span.
-    least = np.maximum(1e-28 * abs(goal.ts[-1] - goal.ts[0]), 1e-14 * np.abs(way.t))
-    stuck = np.flatnonzero(~verdict.accept & (np.abs(verdict.dt) < least))
-    if not len(stuck):
-        return
-    at = int(stuck[0])
-    sample, t = way.rows[at], way.t[at]
-    if step.error is not None and not bool(step.error[at].isfinite().all()):
-        raise Divergence(
-            f"sample {sample}: f or the solution is not finite just after t = {t:.6g}, however small the step"
-        )
-    raise SolveError(
-        f"sample {sample}: the step size underflowed at t = {t:.6g}; the problem is too stiff for this scheme there"
+def _look_for_stuck(goal: _Goal, own: Adaptive, way: _Way, state: State, step: Step, verdict: Judged) -> None:
+    stuck = np.flatnonzero(~verdict.accept & (np.abs(verdict.dt) < underflow_each(way.t, goal.span)))
+    if len(stuck):
+        raise _trial(goal, own, replace(way, dt=verdict.dt), state, step, int(stuck[0])).stuck()
+
+
+def _trial(goal: _Goal, own: Adaptive, way: _Way, state: State, step: Step | None, at: int) -> Trial:
+    """The last one of the sample at this place; without its error where others have arrived since."""
+    error = step.error if step is not None and step.error is not None and len(step.error) == len(way.rows) else None
+    return Trial(
+        by_sample.narrowed(own, np.array([at]), state[0].shape),
+        float(way.t[at]),
+        float(way.dt[at]),
+        goal.span,
+        state[0][at : at + 1],
+        None if error is None else error[at : at + 1],
+        sample=int(way.rows[at]),
     )

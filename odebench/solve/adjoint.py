@@ -66,7 +66,7 @@ def odeint_adjoint(
     given = tuple(adjoint_params) if adjoint_params is not None else None
     params = params_of(func, given, _ADJOINT)
     own = {name: x for name, x in (("rtol", adjoint_rtol), ("atol", adjoint_atol)) if x is not None}
-    back = way_back(y0, spec, adjoint_method, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
+    back = way_back(y0, t, spec, adjoint_method, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
     pair = Pair(stepper_of(spec), back, f"{spec} with adjoint")
     # Whoever names a part of the parameters wants no other gradient, as with torchdiffeq.
     return drive(func, y0, t, pair, spec, params, rtol, atol, options, strict=given is None)

@@ -16,6 +16,7 @@ from odebench.solve.answers import Answers, Asked
 from odebench.solve.beyond import explained
 from odebench.solve.dependence import look, params_of
 from odebench.solve.held import lightly
+from odebench.solve.landings import Rounding, Times, coarsest
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
@@ -23,7 +24,7 @@ from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
 from odebench.solve.stepping import control_of, route_of, tolerances
 from odebench.solve.structure import look_at_structure
-from odebench.solve.times import arriving, leaving, read_times
+from odebench.solve.times import arriving, kind, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
 from odebench.types import Controller, Field, Params
@@ -49,9 +50,9 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y. t is in the span, but
-            with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both
-            ends keeps them in, at a lower order there.
+        f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
+            y. t is in the span, but with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the
+            last step; jump_t at both ends keeps them in, at a lower order there.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -112,7 +113,8 @@ def drive(
     if laid is not None:
         rtol, atol, f = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.around(f)
     norm = read.norm if laid is None else laid.norm(read.norm)
-    control = control_of(one_step_per_interval(method, pair.stepper), read, tolerances(rtol, atol, start), norm)
+    hops = one_step_per_interval(method, pair.stepper)
+    control = control_of(hops, read, tolerances(rtol, atol, start), norm, Rounding.of(t))
     refused = (
         control.refusal(pair.stepper)
         or pair.gradient.refusal(pair.stepper)
@@ -126,14 +128,16 @@ def drive(
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
-        route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        field, first = timed(explained(f, pair.stepper, ts, str(method)), t, t.dtype), None
+        route = route_of(Times(ts, t.dtype), read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        grain = coarsest(t.dtype, start.real.dtype if start.is_complex() else start.dtype, read.jump_t.dtype)
+        field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
         if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
             first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
             params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
         look_at_structure(user, field, params or (), ts[0], start, pair)
-        ys = _solve(field if first is None else first.begins(field), params or (), start, t, ts, route, pair, control)
+        field = field if first is None else first.begins(field)
+        ys = _solve(field, params or (), start, t, ts, route, pair, control, grain)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -147,21 +151,22 @@ def _solve(
     route: Route,
     pair: Pair,
     control: Controller,
+    grain: torch.dtype,
 ) -> Tensor:
     if not (t.requires_grad and torch.is_grad_enabled()):
-        return solve(f, params, y0, route, pair, control, t.dtype, {})
+        return solve(f, params, y0, route, pair, control, grain, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
         pair = pair.knowing(tuple(knots.values()))
-        return solve(f, params, y0, route, pair, control, t.dtype, knots)
-    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, t.dtype, {})
+        return solve(f, params, y0, route, pair, control, grain, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, grain, {})
     return arriving(f, ts, t, ys)
 
 
 def _look_at(y0: Any) -> None:
     if not isinstance(y0, Tensor) or not (y0.dtype.is_floating_point or y0.dtype.is_complex):
-        raise UsageError(f"y0 must be a floating-point tensor or a tuple of them; got {getattr(y0, 'dtype', type(y0))}")
+        raise UsageError(f"y0 must be a floating-point tensor or a tuple of them; got {kind(y0)}")
 
 
 def _misfit(pair: Pair, control: Controller) -> str | None:

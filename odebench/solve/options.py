@@ -13,6 +13,7 @@ from torch import Tensor
 from odebench import registry
 from odebench.errors import UsageError, did_you_mean
 from odebench.solve.faults import WrongType, WrongValue
+from odebench.solve.landings import NO_TIMES, Times
 
 # torchdiffeq's name for an option of the step-size control -> ours
 _ADAPTIVE = {"max_num_steps": "max_steps", "ifactor": "max_factor", "dfactor": "min_factor"}
@@ -36,8 +37,8 @@ class Options:
 
     step_size: float | None = None
     grid_constructor: Callable[..., Tensor] | None = None
-    grid_points: tuple[float, ...] = ()
-    jump_t: tuple[float, ...] = ()
+    grid_points: tuple[Times, ...] = ()
+    jump_t: Times = NO_TIMES
     perturb: bool = False
     norm: Any = None
     adaptive: tuple[tuple[str, Any], ...] = ()
@@ -66,7 +67,7 @@ class Options:
         return cls(
             step_size=step_size,
             grid_constructor=given.get("grid_constructor"),
-            grid_points=(*_times("grid_points", given), *_times("step_t", given)),
+            grid_points=tuple(_times(name, given) for name in ("grid_points", "step_t") if name in given),
             jump_t=_times("jump_t", given),
             perturb=bool(given.get("perturb", False)),
             norm=given.get("norm"),
@@ -106,13 +107,13 @@ def number(name: str, value: Any) -> float:
         raise WrongType(f"{name} must be a number; got {value!r}") from error
 
 
-def _times(name: str, given: Mapping[str, Any]) -> tuple[float, ...]:
+def _times(name: str, given: Mapping[str, Any]) -> Times:
     if name not in given:
-        return ()
-    times = torch.as_tensor(given[name]).detach()
+        return NO_TIMES
+    times = torch.as_tensor(given[name])
     if times.ndim != 1 or times.is_complex():
         raise UsageError(f"{name} must be a 1-D tensor of times; got shape {tuple(times.shape)}, {times.dtype}")
-    return tuple(map(float, times.tolist()))
+    return Times.of(given[name])
 
 
 def _plain(value: Any) -> Any:

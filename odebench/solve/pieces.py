@@ -72,7 +72,7 @@ def solve(
     dtype: torch.dtype,
     knots: Mapping[int, Tensor],
 ) -> Tensor:
-    """The solution at the saved times of `route`; `dtype` is that of time as f gets it.
+    """The solution at the saved times of `route`; `dtype` is the coarsest of those of times and of y.
 
     `knots` are saved times that want a gradient, as 0-dim tensors by their place: each interval between them is then
     solved by itself, its steps moving in proportion to its ends.
@@ -137,7 +137,7 @@ def _scaled(
     real = y.dtype if y.dtype.is_floating_point else y.real.dtype
 
     def field(s: float | Tensor, y: Tensor) -> Tensor:
-        share, at = (s - s0) / (s1 - s0), torch.as_tensor(s, dtype=ends[0].dtype, device=y.device)
+        share, at = (s - s0) / (s1 - s0), torch.as_tensor(s, dtype=real, device=y.device)
         early, late = _nought(first), _nought(last)
         rate = torch.as_tensor(1.0 + (late - early) / (s1 - s0))
         return f(at + early * (1 - share) + late * share, y) * rate.to(real)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from odebench.errors import UsageError
 from odebench.gradients import Backsolve
+from odebench.solve.landings import Rounding
 from odebench.solve.methods import named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options, number
 from odebench.solve.states import Laid
@@ -19,6 +20,7 @@ from odebench.types import Controller
 
 def way_back(
     y0: Any,
+    t: Any,
     forward: Spec,
     method: Any,
     own: Mapping[str, Any],
@@ -41,7 +43,7 @@ def way_back(
         back.refuse_adaptive("the steps back are fixed")
     if not (hops and forth) and (adjoint_options is not None or spec != forward):
         norm = there.norm if laid is None else laid.norm(there.norm)
-        control = control_of(hops, back, _numbers(own, given), norm)
+        control = control_of(hops, back, _numbers(own, given), norm, Rounding.of(t))
     known = forth or control is not None
     return Backsolve(
         seminorm=wished == "seminorm",

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.controllers import Fixed
+from odebench.controllers.fixed import strides
 from odebench.errors import UsageError
+from odebench.solve.landings import Rounding, Times, landings
 from odebench.solve.options import Options, number
-from odebench.solve.pieces import Route, merged
+from odebench.solve.pieces import Route
 from odebench.solve.states import fit
 from odebench.types import Controller, Mesh, Stepper, Tick
 
@@ -32,6 +34,24 @@ class Hops:
     def mesh(self, ts: tuple[float, ...]) -> Mesh:
         """A step per interval."""
         return tuple(Tick(a, b - a, True) for a, b in pairwise(ts))
+
+    first, judge = Fixed.first, Fixed.judge
+
+
+@dataclass(frozen=True)
+class Strides:
+    """Steps of length `dt` from each time to the next, the last as long as is left, if that is more than rounding."""
+
+    dt: float
+    rounding: Rounding
+
+    def refusal(self, stepper: Stepper) -> str | None:
+        """Every scheme takes given steps."""
+        return None
+
+    def mesh(self, ts: tuple[float, ...]) -> Mesh:
+        """All the steps."""
+        return strides(ts, self.dt, self.rounding.blur, self.rounding.most)
 
     first, judge = Fixed.first, Fixed.judge
 
@@ -56,11 +76,16 @@ def tolerances(rtol: Any, atol: Any, y0: Tensor) -> dict[str, Any]:
     return found
 
 
-def control_of(method_hops: bool, options: Options, tolerated: dict[str, Any], norm: Any) -> Controller:
-    """What chooses the steps; `method_hops` where the scheme goes straight from time to time unless told otherwise."""
+def control_of(
+    method_hops: bool, options: Options, tolerated: dict[str, Any], norm: Any, rounding: Rounding
+) -> Controller:
+    """What chooses the steps; `method_hops` where the scheme goes straight from time to time unless told otherwise.
+
+    `rounding` is that of the saved times.
+    """
     if options.step_size is not None:
         options.refuse_adaptive("step_size asks for fixed ones")
-        return registry.steppings.get("fixed").build({"dt": options.step_size})  # type: ignore[no-any-return]
+        return Strides(options.step_size, rounding)
     if method_hops or options.grid_constructor is not None:
         options.refuse_adaptive("these steps are fixed; use a method that estimates its error, such as dopri5")
         return Hops()
@@ -72,18 +97,18 @@ def control_of(method_hops: bool, options: Options, tolerated: dict[str, Any], n
     return registry.steppings.get("adaptive").build(given)  # type: ignore[no-any-return]
 
 
-def route_of(ts: tuple[float, ...], options: Options, control: Controller, grid: Callable[[], Any]) -> Route:
+def route_of(saved: Times, options: Options, control: Controller, grid: Callable[[], Any]) -> Route:
     """Where steps land, and where f may jump. `grid` calls the user's grid_constructor.
 
     Raises:
         UsageError: the grid is none.
     """
-    points = options.grid_points
+    ts, points = saved.values, options.grid_points
     if options.grid_constructor is not None:
-        points += _nodes(grid(), ts)
-    times = merged(ts, (*points, *options.jump_t))
+        points += (_nodes(grid(), ts),)
+    times, landing = landings(saved, options.jump_t, *points)
     where = {time: place for place, time in enumerate(times)}
-    jumps = frozenset(where[time] for time in options.jump_t if time in where)
+    jumps = frozenset(where[landing[time]] for time in options.jump_t.values if time in landing)
     if options.step_size is not None:
         _look_at_count(abs(ts[-1] - ts[0]) / options.step_size)
     route = Route(times, tuple(where[time] for time in ts), jumps)
@@ -99,13 +124,17 @@ def _look_at_count(steps: float) -> None:
         raise UsageError(f"step_size asks for {steps:.3g} steps, above {_MOST:.0e}; is it in the unit of t?")
 
 
-def _nodes(grid: Any, ts: tuple[float, ...]) -> tuple[float, ...]:
+def _nodes(grid: Any, ts: tuple[float, ...]) -> Times:
     if not isinstance(grid, Tensor) or grid.ndim != 1 or grid.numel() < 2:
         raise UsageError(f"grid_constructor must return a 1-D tensor of at least two times; got {type(grid).__name__}")
-    nodes = tuple(map(float, grid.detach().tolist()))
-    steps = [b - a for a, b in pairwise(nodes)]
-    if (nodes[0], nodes[-1]) != (ts[0], ts[-1]):
-        raise UsageError(f"the grid runs from {nodes[0]:g} to {nodes[-1]:g} and t from {ts[0]:g} to {ts[-1]:g}")
+    nodes = Times.of(grid)
+    first, *_, last = nodes.values
+    steps = [b - a for a, b in pairwise(nodes.values)]
+    if (first, last) != (ts[0], ts[-1]):
+        raise UsageError(
+            f"the grid runs from {first!r} to {last!r} and t from {ts[0]!r} to {ts[-1]!r}; build the grid from the t "
+            f"that grid_constructor is given, in its dtype"
+        )
     if not (all(step > 0 for step in steps) or all(step < 0 for step in steps)):
         raise UsageError("grid_constructor must return times that are strictly monotone")
     return nodes

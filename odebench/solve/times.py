@@ -22,8 +22,7 @@ def read_times(t: Any, y0: Tensor) -> tuple[Tensor, tuple[float, ...]]:
         UsageError: `t` is no 1-D tensor of floating-point numbers that are finite and strictly monotone.
     """
     if not isinstance(t, Tensor) or not t.dtype.is_floating_point:
-        got = t.dtype if isinstance(t, Tensor) else type(t).__name__
-        raise WrongType(f"t must be a 1-D floating-point tensor; got {got}")
+        raise WrongType(f"t must be a 1-D floating-point tensor; got {kind(t)}")
     if t.ndim != 1 or t.numel() < 1:
         raise UsageError(f"t must be a 1-D floating-point tensor of at least one time; got shape {tuple(t.shape)}")
     ts = tuple(t.detach().tolist())
@@ -34,7 +33,30 @@ def read_times(t: Any, y0: Tensor) -> tuple[Tensor, tuple[float, ...]]:
         # As torchdiffeq does: f mostly computes with both.
         warnings.warn(f"t is on {t.device} and y0 on {y0.device}; t is taken there", UserWarning, stacklevel=4)
         t = t.to(y0.device)
+    _warn_of_a_staircase(ts, y0.real.dtype if y0.is_complex() else y0.dtype)
     return t, ts
+
+
+def kind(given: Any) -> str:
+    """What was given where a floating-point tensor is wanted, and how to make it one, for a message."""
+    if isinstance(given, Tensor):
+        return str(given.dtype)
+    if type(given).__module__ == "numpy":
+        return f"numpy.{type(given).__name__}; use torch.from_numpy"
+    return type(given).__name__
+
+
+def _warn_of_a_staircase(ts: tuple[float, ...], dtype: torch.dtype) -> None:
+    """f gets time in `dtype`; far from 0 that may leave less than half of its digits for the span."""
+    eps, reach = torch.finfo(dtype).eps, max(map(abs, ts))
+    if dtype == torch.float64 or eps * reach <= eps**0.5 * abs(ts[-1] - ts[0]) or len(ts) == 1:
+        return
+    warnings.warn(
+        f"f gets t in {dtype}, as y0 is, and near t = {reach:.6g} times less than {eps * reach:.2g} apart are one to it"
+        "; if f looks at t, count it from the start of the solve, or make y0 float64",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def leaving(f: Field, ts: tuple[float, ...], t: Tensor, y0: Tensor) -> Tensor:
