@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from odebench.errors import OdebenchError, ResultsError
 from odebench.record import ABOUT, AXES, COLUMNS, METRICS, STATUSES, Cell, Record
 from odebench.spec import Spec
 from odebench.suite.spelling import DIGITS, parse
+from odebench.writing import replace
 
 
 def record_to_row(record: Record) -> dict[str, Any]:
@@ -56,18 +56,7 @@ def write_csv(path: Path, records: Sequence[Record]) -> None:
     for record in records:
         row = record_to_row(record)
         lines.append(csv_line(row.get(column) for column in columns))
-    replace_text(path, "".join(lines))
-
-
-def replace_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Give the file `path` a new content at once: a reader, or a crash, sees the old or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
+    replace(path, "".join(lines))
 
 
 def read_csv(path: Path) -> list[Record]:

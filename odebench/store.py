@@ -17,8 +17,9 @@ from typing import Any
 
 from odebench.errors import OdebenchError, ResultsError, UsageError
 from odebench.record import ABOUT, FORMAT, STATUSES, Cell, Record
-from odebench.rows import columns_of, csv_line, read_csv, record_to_row, replace_text, write_csv
+from odebench.rows import columns_of, csv_line, read_csv, record_to_row, write_csv
 from odebench.suite.spelling import DIGITS
+from odebench.writing import replace
 
 __all__ = ["Store", "read_results", "record_from_data", "record_to_data", "record_to_row", "write_csv"]
 
@@ -97,12 +98,12 @@ class Store:
         """Write suite.yaml; before the first record."""
         from odebench.suite.yaml_source import dump_documents
 
-        replace_text(self.folder / SUITE, dump_documents(suites), durable=True)
+        replace(self.folder / SUITE, dump_documents(suites), durable=True)
         _sync_folder(self.folder)
 
     def describe_machine(self, facts: Mapping[str, Any]) -> None:
         """Write machine.json; before the first record."""
-        replace_text(self.folder / MACHINE, json.dumps(facts, indent=2) + "\n", durable=True)
+        replace(self.folder / MACHINE, json.dumps(facts, indent=2) + "\n", durable=True)
 
     def append(self, *records: Record) -> None:
         """Add records, of cells that have none yet; when this returns they are on the disk."""
@@ -128,7 +129,7 @@ class Store:
 
     def _write_table(self) -> None:
         # Rewritten after every cell, of thousands: the lines are kept, so that this is one join and one write.
-        replace_text(self.folder / TABLE, csv_line(self._columns) + "".join(self._lines[key] for key in self._sorted()))
+        replace(self.folder / TABLE, csv_line(self._columns) + "".join(self._lines[key] for key in self._sorted()))
         self._stale = False
 
     def _sorted(self) -> list[Key]:
