@@ -119,13 +119,14 @@ class _Refusals:
         if self.suite.training is not None:
             return self._training(cell, solver)
         if isinstance(solver, Peer):
-            return self._mali(cell) or self._peer(cell, solver) or self._device(cell.device)
+            return self._mali(cell) or self._peer(cell, solver) or self._excess(cell) or self._device(cell.device)
         return (
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
             or self._together(cell)
             or self._problem(cell, solver)
+            or self._excess(cell)
             or self._misfit(cell)
             or self._device(cell.device)
         )
@@ -140,6 +141,7 @@ class _Refusals:
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
             or self._together(cell)
+            or self._excess(cell)
             or self._workload(cell, solver)
             or self._device(cell.device)
         )
@@ -213,6 +215,18 @@ class _Refusals:
         answer: str | None = misfit(saves) if misfit else None
         return answer
 
+    def _excess(self, cell: Cell) -> str | None:
+        """Why the mesh is too long to be made, or None. Where the span is not known here, the worker refuses it."""
+        excess = getattr(self._build("stepping", cell.stepping), "excess", None)
+        if excess is None:
+            return None
+        given = dict(cell.problem.options).get("span")
+        kind = "problem" if self.suite.training is None else "workload"
+        posed = self._build(kind, cell.problem)
+        ends = given or getattr(posed, "default_span", None) or (0.0, getattr(posed, "span", None))
+        answer: str | None = excess(_length(ends))
+        return answer
+
     def _device(self, device: str) -> str | None:
         if not device.startswith("cuda"):
             return None
@@ -222,6 +236,15 @@ class _Refusals:
         if index < self.cuda_devices:
             return None
         return f"there is no {device} here: the {self.cuda_devices} CUDA device(s) count from cuda:0"
+
+
+def _length(ends: Any) -> float | None:
+    """From the first to the second; None unless they are two numbers."""
+    try:
+        start, end = map(float, ends)
+    except (TypeError, ValueError):
+        return None
+    return abs(end - start)
 
 
 def _unfit(term: Any, name: str, workload: Any, control: Any, gradient: Spec) -> str | None:
