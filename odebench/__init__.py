@@ -5,10 +5,13 @@ Public names load on first use, so that `import odebench` imports neither torch 
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+# As type checkers know it. `typing` itself takes as long to import as Python takes to start, and until it is there a
+# Ctrl-C is still Python's.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from odebench.api import run
     from odebench.errors import (
         Divergence,
@@ -70,6 +73,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name == "__version__":
         return importlib.import_module(f"{__name__}.machine").version()
     if name not in __all__:

@@ -11,8 +11,9 @@ from typing import Any
 from odebench.errors import SuiteError, UsageError
 from odebench.gradients import misfit
 from odebench.peers.peer import Peer
+from odebench.provenance import Provenance
 from odebench.record import AXES, Cell
-from odebench.registry import installed, registries
+from odebench.registry import installed, loaded_plugins, registries
 from odebench.regularisers.regulariser import StepTerm, WeightTerm
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
@@ -30,11 +31,16 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. `excluded` counts the squares that `exclude` rules took out of the product."""
+    """What a run will do.
+
+    `excluded` counts the squares that `exclude` rules took out of the product; `plugins` are those that were loaded to
+    make the plan.
+    """
 
     suites: tuple[Suite, ...]
     cells: tuple[Planned, ...]
     excluded: int = 0
+    plugins: tuple[Provenance, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """JSON-ready; `from_data` reads it back."""
@@ -42,6 +48,7 @@ class Plan:
             "suites": [{"path": str(each.path), "where": each.where, "data": each.to_data()} for each in self.suites],
             "cells": [[each.cell.to_data(), each.refusal] for each in self.cells],
             "excluded": self.excluded,
+            "plugins": [each.to_data() for each in self.plugins],
         }
 
     @classmethod
@@ -51,6 +58,7 @@ class Plan:
             tuple(Suite.from_data(each["data"], Path(each["path"]), each["where"]) for each in data["suites"]),
             tuple(Planned(Cell.from_data(cell), refusal) for cell, refusal in data["cells"]),
             data["excluded"],
+            tuple(map(Provenance.from_data, data["plugins"])),
         )
 
 
@@ -83,7 +91,7 @@ def make_plan(suites: Sequence[Suite], cuda_devices: int) -> Plan:
         seen |= own
     if clashes:
         raise SuiteError(clashes.values())
-    return Plan(tuple(suites), tuple(planned), excluded)
+    return Plan(tuple(suites), tuple(planned), excluded, loaded_plugins())
 
 
 def _squares(suite: Suite, cuda_devices: int) -> Iterator[dict[str, Any]]:
@@ -111,13 +119,14 @@ class _Refusals:
         if self.suite.training is not None:
             return self._training(cell, solver)
         if isinstance(solver, Peer):
-            return self._mali(cell) or self._peer(cell, solver) or self._device(cell.device)
+            return self._mali(cell) or self._peer(cell, solver) or self._excess(cell) or self._device(cell.device)
         return (
             self._pair("stepping", cell.stepping, cell.solver)
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
             or self._together(cell)
             or self._problem(cell, solver)
+            or self._excess(cell)
             or self._misfit(cell)
             or self._device(cell.device)
         )
@@ -132,6 +141,7 @@ class _Refusals:
             or self._mali(cell)
             or self._pair("gradient", cell.gradient, cell.solver)
             or self._together(cell)
+            or self._excess(cell)
             or self._workload(cell, solver)
             or self._device(cell.device)
         )
@@ -205,6 +215,18 @@ class _Refusals:
         answer: str | None = misfit(saves) if misfit else None
         return answer
 
+    def _excess(self, cell: Cell) -> str | None:
+        """Why the mesh is too long to be made, or None. Where the span is not known here, the worker refuses it."""
+        excess = getattr(self._build("stepping", cell.stepping), "excess", None)
+        if excess is None:
+            return None
+        given = dict(cell.problem.options).get("span")
+        kind = "problem" if self.suite.training is None else "workload"
+        posed = self._build(kind, cell.problem)
+        ends = given or getattr(posed, "default_span", None) or (0.0, getattr(posed, "span", None))
+        answer: str | None = excess(_length(ends))
+        return answer
+
     def _device(self, device: str) -> str | None:
         if not device.startswith("cuda"):
             return None
@@ -214,6 +236,15 @@ class _Refusals:
         if index < self.cuda_devices:
             return None
         return f"there is no {device} here: the {self.cuda_devices} CUDA device(s) count from cuda:0"
+
+
+def _length(ends: Any) -> float | None:
+    """From the first to the second; None unless they are two numbers."""
+    try:
+        start, end = map(float, ends)
+    except (TypeError, ValueError):
+        return None
+    return abs(end - start)
 
 
 def _unfit(term: Any, name: str, workload: Any, control: Any, gradient: Spec) -> str | None:

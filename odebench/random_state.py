@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from odebench.reach import Reach
+from odebench.closure import Closure
 
 
 class Source(NamedTuple):
@@ -19,9 +19,9 @@ class Source(NamedTuple):
     write: Callable[[Any], Any]
 
 
-def sources(reach: Reach, place: torch.device) -> tuple[Source, ...]:
-    """Those that an f of this reach may draw from: torch's own of the CPU and of the device always, numpy's and
-    Python's where f's code names these modules, and every generator that it can reach.
+def sources(closure: Closure, place: torch.device) -> tuple[Source, ...]:
+    """Those that an f of this closure may draw from: torch's own of the CPU and of the device always, numpy's and
+    Python's where f's code names these modules, and every generator that it can closure.
     """
     found = [Source(torch.get_rng_state, torch.set_rng_state)]
     if place.type == "mps":
@@ -29,14 +29,14 @@ def sources(reach: Reach, place: torch.device) -> tuple[Source, ...]:
     elif place.type in ("cuda", "xpu") and not _capturing(place):
         device: Any = torch.get_device_module(place)
         found.append(Source(lambda: device.get_rng_state(place), lambda state: device.set_rng_state(state, place)))
-    if "random" in reach.libraries:
+    if "random" in closure.libraries:
         found.append(Source(random.getstate, random.setstate))
-    if "numpy" in reach.libraries:
+    if "numpy" in closure.libraries:
         import numpy as np
 
         found.append(_of_numpy(np.random.mtrand._rand))
     found += [_of_numpy(each) if hasattr(each, "bit_generator") or hasattr(each, "_bit_generator") else _of(each)
-              for each in reach.generators]  # fmt: skip
+              for each in closure.generators]  # fmt: skip
     return tuple(found)
 
 

@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any
 
 from odebench.errors import OdebenchError, ResultsError, UsageError
-from odebench.record import FORMAT, STATUSES, Cell, Record
-from odebench.rows import columns_of, csv_line, read_csv, record_to_row, replace_text, write_csv
+from odebench.record import ABOUT, FORMAT, STATUSES, Cell, Record
+from odebench.rows import columns_of, csv_line, read_csv, record_to_row, write_csv
 from odebench.suite.spelling import DIGITS
+from odebench.writing import replace
 
 __all__ = ["Store", "read_results", "record_from_data", "record_to_data", "record_to_row", "write_csv"]
 
@@ -27,9 +28,10 @@ JSON_LINES = (".jsonl", ".json")
 Key = tuple[str, str]  # suite, cell
 _CELL = {"suite": str, "device": str, "dtype": str, "batch": int, "seed": int}
 _RECORD = {
-    **dict.fromkeys(("reason", "machine", "commit", "version", "started"), str),
+    **dict.fromkeys(("reason", *ABOUT), str),
     **dict.fromkeys(("metrics", "samples", "settings", "curves"), dict),
     "mesh": list,
+    "plugins": list,
 }
 _FIELDS = [each.name for each in fields(Record) if each.name != "cell"]
 
@@ -96,12 +98,12 @@ class Store:
         """Write suite.yaml; before the first record."""
         from odebench.suite.yaml_source import dump_documents
 
-        replace_text(self.folder / SUITE, dump_documents(suites), durable=True)
+        replace(self.folder / SUITE, dump_documents(suites), durable=True)
         _sync_folder(self.folder)
 
     def describe_machine(self, facts: Mapping[str, Any]) -> None:
         """Write machine.json; before the first record."""
-        replace_text(self.folder / MACHINE, json.dumps(facts, indent=2) + "\n", durable=True)
+        replace(self.folder / MACHINE, json.dumps(facts, indent=2) + "\n", durable=True)
 
     def append(self, *records: Record) -> None:
         """Add records, of cells that have none yet; when this returns they are on the disk."""
@@ -127,7 +129,7 @@ class Store:
 
     def _write_table(self) -> None:
         # Rewritten after every cell, of thousands: the lines are kept, so that this is one join and one write.
-        replace_text(self.folder / TABLE, csv_line(self._columns) + "".join(self._lines[key] for key in self._sorted()))
+        replace(self.folder / TABLE, csv_line(self._columns) + "".join(self._lines[key] for key in self._sorted()))
         self._stale = False
 
     def _sorted(self) -> list[Key]:
@@ -210,8 +212,9 @@ def read_lines(path: Path, whole: bool = False) -> list[tuple[str, Record]]:
 def record_to_data(record: Record) -> dict[str, Any]:
     """One line of records.jsonl, as plain data."""
     data = {name: getattr(record, name) for name in _FIELDS} | {"notes": list(record.notes)}
-    if not record.curves:
-        del data["curves"]  # most cells have none
+    for name in ("curves", "plugin_digest", "plugins"):
+        if not data[name]:
+            del data[name]  # most cells have none
     return {"format": FORMAT, "cell": record.cell.to_data(), "key": record.cell.key, **data}
 
 

@@ -20,8 +20,8 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
+from odebench.closure import OWN, Closure
 from odebench.random_state import Source, equal, read, sources, write
-from odebench.reach import OWN, Reach
 
 _SCALARS = (bool, int, float, complex, str, type(None))
 # A buffer of more entries than this holds data, and nobody writes to data in passing: it is not copied beforehand.
@@ -54,15 +54,15 @@ class Surroundings:
     seen: list[tuple[str, Tensor, int]] = field(default_factory=list)  # data, and their versions after the forward pass
 
     @classmethod
-    def of(cls, reach: Reach, like: Tensor) -> Surroundings:
-        """Before the first call of an f of this reach, on states like `like`."""
-        data = [(ref(module), _data(vars(module))) for module in reach.modules]
-        groups = [[each for each in module._buffers.values() if each is not None] for module in reach.modules]
+    def of(cls, closure: Closure, like: Tensor) -> Surroundings:
+        """Before the first call of an f of this closure, on states like `like`."""
+        data = [(ref(module), _data(vars(module))) for module in closure.modules]
+        groups = [[each for each in module._buffers.values() if each is not None] for module in closure.modules]
         versions = [(group, list(map(_version, group))) for group in groups if group]
         kept = tuple((each, each.clone()) for group in groups for each in group if each.numel() <= _LARGEST)
-        found = sources(reach, like.device)
+        found = sources(closure, like.device)
         before = Moment(read(found), kept)
-        return cls(like.device, found, reach.asks_for_mode, _autocast(like.device), data, before, versions)
+        return cls(like.device, found, closure.asks_for_mode, _autocast(like.device), data, before, versions)
 
     def looked(self) -> None:
         """The first call is over: does f draw, or write to buffers?"""

@@ -37,6 +37,9 @@ class Tick(NamedTuple):
 
 Mesh = tuple[Tick, ...]
 
+# Steps of one solve. A mesh of more fills the memory, or outlasts any patience, before the first is taken.
+MOST_STEPS = 10_000_000
+
 
 @runtime_checkable
 class Stepper(Protocol):

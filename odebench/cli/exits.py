@@ -11,11 +11,12 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from odebench.cli import interrupts
+from odebench.cli.interrupts import INTERRUPTED
 from odebench.errors import OdebenchError, SuiteError
 from odebench.report.screen import Screen
 
 FAULT = 70
-INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE, what a shell shows of any program whose reader has gone
 
 CODES: dict[int, str] = {
@@ -39,8 +40,12 @@ class Commands(TyperGroup):
         Raises:
             Exit: with the code of INTERFACE for whatever went wrong.
         """
-        with _endings():
-            return super().invoke(ctx)
+        interrupts.end_in_order()
+        try:
+            with _endings():
+                return super().invoke(ctx)
+        finally:
+            interrupts.done()
 
     def make_context(self, *args: Any, **options: Any) -> Any:
         """Read the words; `--help` and `--version` print and end here.

@@ -200,10 +200,6 @@ def _told(what: Sequence[str]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    from odebench.rows import replace_text
+    from odebench.writing import deliver
 
-    try:
-        replace_text(path, text)
-    except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise UsageError(f"-o {path}: cannot be written: {told}; name another file") from error
+    deliver(path, text, f"-o {path}")

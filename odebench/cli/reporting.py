@@ -41,5 +41,5 @@ def report(
     cells = sum(len(source.records) for source in sources)
     if not cells:
         raise NothingSelected(f"-k {where!r} selects none of the cells in {', '.join(results)}")
-    write(path, sources)
-    Screen(quiet=quiet).note(f"{path}: {cells} cells, {path.stat().st_size / 1e6:.1f} MB")
+    size = write(path, sources)
+    Screen(quiet=quiet).note(f"{path}: {cells} cells, {size / 1e6:.1f} MB")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from odebench.api import filter_of
 from odebench.cli.advising import tell_advice
-from odebench.cli.exits import INTERRUPTED
 from odebench.cli.forecasting import tell_time
+from odebench.cli.interrupts import INTERRUPTED
 from odebench.cli.progress import Progress
 from odebench.errors import NothingSelected, ResultsError
 from odebench.record import AXES, Record

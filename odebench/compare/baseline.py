@@ -14,8 +14,9 @@ from odebench.compare.stored import compare_cell
 from odebench.compare.verdicts import Verdict
 from odebench.errors import UsageError
 from odebench.record import AXES, METRICS, Cell, Record
-from odebench.rows import csv_line, read_rows, record_to_row, replace_text
+from odebench.rows import csv_line, read_rows, record_to_row
 from odebench.store import JSON_LINES, Key, key_of
+from odebench.writing import deliver
 
 # Overheads are there to be looked at. Times, machine, commit and dates would differ in every row of every update.
 _OVERHEADS = ("overhead_forward", "overhead", "wall_ratio")
@@ -54,10 +55,7 @@ class Update:
         """
         if self.text is None:
             return
-        try:
-            replace_text(Path(os.path.realpath(self.path)), self.text, durable=True)
-        except OSError as error:
-            raise UsageError(f"{self.path}: cannot be written: {error.strerror or error}; name another file") from error
+        deliver(self.path, self.text, durable=True)
 
 
 def plan_update(path: Path, new: Results, prune: bool = False) -> Update:

@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import ceil, inf, ulp
 from typing import TYPE_CHECKING
 
-from odebench.errors import SolveError
-from odebench.types import Mesh, Step, Stepper, Tick, Verdict
+from odebench.errors import Refusal, SolveError
+from odebench.types import MOST_STEPS, Mesh, Step, Stepper, Tick, Verdict
 
 if TYPE_CHECKING:
     from odebench.types import Field, State
@@ -76,13 +76,29 @@ class Fixed:
             return None
         return f"{self.steps} equal steps do not land on {saves} equal intervals; make steps a multiple of {saves}"
 
+    def excess(self, span: float | None) -> str | None:
+        """Why so many steps cannot be taken over `span`, the length of the solve (None: not known), or None."""
+        if self.steps is not None:
+            asked, hint = float(self.steps), "take fewer"
+        elif span is not None and self.dt is not None:
+            asked, hint = abs(span) / self.dt, "is it in the unit of t?"
+        else:
+            return None
+        if asked <= MOST_STEPS:
+            return None
+        named, of = ("dt", f" over a span of {abs(span or 0):g}") if self.steps is None else ("steps", "")
+        return f"fixed {named} asks for {asked:.3g} steps{of}, above {MOST_STEPS:.0e}; {hint}"
+
     def mesh(self, ts: tuple[float, ...]) -> Mesh:
         """All the steps. Nodes are counted, never summed up, so that the mesh back is the mesh there.
 
         Raises:
+            Refusal: they are more than any memory can hold.
             ValueError: the steps do not divide evenly among the intervals between saved times.
             SolveError: they are too short for their ends to be told apart.
         """
+        if excess := self.excess(ts[-1] - ts[0]):
+            raise Refusal(excess)
         misfit = self.misfit(len(ts) - 1)
         if misfit:
             raise ValueError(misfit)

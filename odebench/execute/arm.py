@@ -118,6 +118,7 @@ def main() -> NoReturn:
     """The process."""
     confine.die_with_parent(os.getppid())
     confine.yield_memory_first()
+    confine.mark()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the comparison, which then closes stdin
     # Whatever a plugin prints must not be taken for an answer.
     orders, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")

@@ -15,9 +15,37 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from odebench.errors import UsageError
+
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36  # of Linux's <sys/prctl.h>
 LARGEST_FILE = 1 << 30  # bytes a worker may write to one file, what it prints included
 _SLACK = 64 << 20  # bytes left to everybody else when a worker takes all there is
+
+
+_MARK = "ODEBENCH_WORKER"  # in the environment of workers, and so of all that they start
+
+
+def marked() -> dict[str, str]:
+    """What the environment of workers has besides."""
+    return {_MARK: "1"}
+
+
+def mark() -> None:
+    """Have this process, and all that it starts, known for a worker."""
+    os.environ[_MARK] = "1"
+
+
+def refuse_inside() -> None:
+    """See to it that no worker starts workers: a plugin that starts a run would be loaded by that run, and so on.
+
+    Raises:
+        UsageError: this process is a worker, or was started by one.
+    """
+    if os.environ.get(_MARK):
+        raise UsageError(
+            "no run can be started inside a worker of a run; where a plugin is a script as well, put what starts the "
+            'run under `if __name__ == "__main__":`'
+        )
 
 
 def die_with_parent(parent: int) -> None:

@@ -70,9 +70,14 @@ class Worker:
 
 
 class Crew:
-    """All processes of a run. A context manager: leaving it ends every one of them."""
+    """All processes of a run. A context manager: leaving it ends every one of them.
+
+    Raises:
+        UsageError: this process is itself a worker, or was started by one.
+    """
 
     def __init__(self, *, preload: bool = True) -> None:
+        confine.refuse_inside()
         self.running: list[Worker] = []
         self.wakeups = 0  # how often `wait` was woken; a waiting run costs nothing between them
         self.heard: Callable[[Worker], None] = lambda worker: None  # called when a worker has said something

@@ -24,8 +24,10 @@ from odebench.suite.select import Filter
 def choose(output: Path | None, suites: Sequence[Suite]) -> Path:
     """The folder of a new run: `output` if it is given, which must be new or empty, else one named after the suites.
 
+    The latter is made here: of runs that start at the same moment, in whatever threads or processes, each has its own.
+
     Raises:
-        UsageError: `output` is in use.
+        UsageError: `output` is in use, or no folder can be made.
     """
     if output is not None:
         if os.path.exists(output) and not output.is_dir():
@@ -36,7 +38,23 @@ def choose(output: Path | None, suites: Sequence[Suite]) -> Path:
     names = "+".join(dict.fromkeys(re.sub(r"[^\w.-]+", "_", suite.name) for suite in suites))[:80]
     stem = f"{names}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
     tries = (Path("results", stem if number == 1 else f"{stem}-{number}") for number in count(1))
-    return next(path for path in tries if not path.exists())
+    return next(path for path in tries if _make(path))
+
+
+def _make(path: Path) -> bool:
+    """Make the folder; whether it was not there yet."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError:
+        if path.parent.is_dir():
+            return False
+        raise UsageError(f"{path.parent}: is a file, and results go into a folder of that name; use -o") from None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {error.strerror or error}; name another folder with -o"
+        ) from error
+    return True
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import odebench
 from odebench.errors import OdebenchError
-from odebench.execute import verdict
+from odebench.execute import confine, verdict
 
 _START = 300.0  # seconds for the zygote to import torch, on a bad day
 _MERCY = 10.0  # seconds for it to end by itself
@@ -111,7 +111,7 @@ def tail(file: IO[bytes], longest: int = 1 << 16) -> str:
 
 def _environment() -> dict[str, str]:
     """What the zygote, and so every worker, starts with."""
-    environment = {**os.environ, **threads(1), "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": ""}
+    environment = {**os.environ, **threads(1), "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "", **confine.marked()}
     environment["KINETO_LOG_LEVEL"] = "99"  # or the profiler's first start prints to stderr
     root = Path(odebench.__file__).parents[1]
     if root.name not in ("site-packages", "dist-packages"):

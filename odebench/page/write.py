@@ -15,7 +15,7 @@ from odebench.page.markup import Html, element, joined
 from odebench.page.pack import block, data_block, policy
 from odebench.page.sources import Source, studies_of
 from odebench.report.text import plain
-from odebench.rows import replace_text
+from odebench.writing import deliver
 
 # One script, in the order in which its parts need one another.
 SCRIPTS = (
@@ -31,17 +31,15 @@ SCRIPTS = (
 )
 
 
-def write(path: Path, sources: Sequence[Source]) -> None:
-    """Write the page of `sources`, which have records, to `path`; an older file is replaced, all at once.
+def write(path: Path, sources: Sequence[Source]) -> int:
+    """Write the page of `sources`, which have records, to `path`; an older file is replaced, all at once. Its bytes.
 
     Raises:
         UsageError: plotly is missing, or the file cannot be written.
     """
-    page = render(sources)
-    try:
-        replace_text(path, page)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}; name another file") from error
+    page = render(sources).encode()
+    deliver(path, page)
+    return len(page)
 
 
 def render(sources: Sequence[Source]) -> str:

@@ -14,6 +14,7 @@ from odebench.figures.looks import Look
 from odebench.plot import style
 from odebench.plot.draw import draw
 from odebench.report.text import fold, plain
+from odebench.writing import deliver
 
 # What a file says of itself. Without a date, so that the same results give the same bytes.
 _ABOUT = {
@@ -46,11 +47,8 @@ def write(figure: Figure, looks: Mapping[str, Look], path: Path, width: str = "t
     form = format_of(path)
     content = render(figure, looks, form, width)
     caption = path.with_suffix(".caption.txt")
-    try:
-        path.write_bytes(content)
-        caption.write_text(caption_text(figure), encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{error.filename or path}: cannot be written: {error.strerror or error}") from error
+    deliver(path, content)
+    deliver(caption, caption_text(figure))
     return caption
 
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from odebench import registry
 from odebench.autodiff import Edge, ancestry, moment
+from odebench.closure import Closure
 from odebench.errors import UsageError
 from odebench.gradients.guard import Guard, refuse_stranger
-from odebench.reach import Reach
 from odebench.solve.faults import WrongType
 from odebench.spec import Spec
 from odebench.surroundings import Surroundings
@@ -109,8 +109,8 @@ def look(
     Raises:
         UsageError: f depends on something else that requires a gradient, or on it by a way that cannot be separated.
     """
-    reach = Reach.of(user)
-    world, since, y0 = Surroundings.of(reach, start), moment(), start.detach()
+    closure = Closure.of(user)
+    world, since, y0 = Surroundings.of(closure, start), moment(), start.detach()
     with torch.enable_grad():
         answer = field(ts[0] + aside * _ASIDE * (ts[-1] - ts[0]), y0 * (1 + _ASIDE) if aside else y0)
     world.looked()
@@ -121,7 +121,7 @@ def look(
     made = [p for p in params if not p.is_leaf]
     found, edges = ancestry([answer], made, since)
     direct = [leaf for leaf in _held_by_somebody(found) if not _shares(leaf, y0)]
-    located = _located(edges, reach.tensors, name)
+    located = _located(edges, closure.tensors, name)
     upstream = {id(x): x for x in _upstream([*made, *located])}
     known = {id(p) for p in params}
     for leaf in [*direct, *_upstream(located)]:
@@ -129,7 +129,7 @@ def look(
             refuse_stranger(name, leaf)
     first = _first(world, name, params, located, direct, upstream, answer, y0, ts)
     first.guard.is_module = isinstance(user, nn.Module)
-    first.guard.suspects = any(x.is_leaf and id(x) not in known for x in reach.tensors)
+    first.guard.suspects = any(x.is_leaf and id(x) not in known for x in closure.tensors)
     return first
 
 

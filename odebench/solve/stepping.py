@@ -17,10 +17,7 @@ from odebench.solve.landings import Rounding, Times, landings
 from odebench.solve.options import Options, number
 from odebench.solve.pieces import Route
 from odebench.solve.states import fit
-from odebench.types import Controller, Mesh, Stepper, Tick
-
-# A mesh of more steps than this fills the memory before the first is taken.
-_MOST = 1e7
+from odebench.types import MOST_STEPS, Controller, Mesh, Stepper, Tick
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,8 @@ def route_of(saved: Times, options: Options, control: Controller, grid: Callable
 
 
 def _look_at_count(steps: float) -> None:
-    if steps > _MOST:
-        raise UsageError(f"step_size asks for {steps:.3g} steps, above {_MOST:.0e}; is it in the unit of t?")
+    if steps > MOST_STEPS:
+        raise UsageError(f"step_size asks for {steps:.3g} steps, above {MOST_STEPS:.0e}; is it in the unit of t?")
 
 
 def _nodes(grid: Any, ts: tuple[float, ...]) -> Times:

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
 from odebench.registry import MISSING, Entry, Option, registries
 from odebench.spec import Spec
+from odebench.types import MOST_STEPS
 
 Trail = tuple[str | int, ...]
 BITS = 63  # of a whole number
@@ -122,6 +123,8 @@ def _times(given: dict[str, Any], trail: Trail, found: list[Finding]) -> None:
         found.append(Finding((*trail, "span"), message))
     if given.get("saves", 1) < 1:
         found.append(Finding((*trail, "saves"), f"must be at least 1, got {given['saves']}"))
+    if given.get("saves", 1) > MOST_STEPS:  # each of them is landed on, or read off
+        found.append(Finding((*trail, "saves"), f"must be at most {MOST_STEPS:.0e}, got {show(given['saves'])}"))
 
 
 def _build(entry: Entry, spec: Spec, trail: Trail, found: list[Finding]) -> None:

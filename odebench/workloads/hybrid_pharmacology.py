@@ -86,6 +86,11 @@ class HybridPharmacology:
         if not 0 <= self.noise < inf:
             raise ValueError(f"noise must be at least 0 and finite; got {self.noise!r}")
 
+    @property
+    def span(self) -> float:
+        """Of a patient's series."""
+        return float(self.end)
+
     def build(self, seed: int, dtype: torch.dtype, device: torch.device) -> HybridTask:
         """Patients simulated, model initialised."""
         from odebench.workloads.hybrid_pharmacology_task import HybridTask

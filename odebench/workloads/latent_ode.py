@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, pi
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 from odebench.registry import workload
@@ -87,6 +87,11 @@ class LatentOde:
         if not 0 < self.noise < inf:
             raise ValueError(f"noise must be positive, as it is the deviation of the likelihood; got {self.noise!r}")
         check_decay(self.kl_decay)
+
+    @property
+    def span(self) -> float:
+        """Of the window; what is predicted beyond it may take longer."""
+        return 1.2 * pi
 
     @property
     def solves(self) -> bool:

@@ -94,6 +94,11 @@ class OdeNet:
         return self.block == "ode"
 
     @property
+    def span(self) -> float:
+        """Of the block."""
+        return 1.0
+
+    @property
     def structured(self) -> bool:
         """Whether the field is a product of layers, so that its task has a `path_matrix`."""
         return self.network == "mlp" and self.solves

@@ -57,7 +57,8 @@ class Workload(Protocol):
     """A frozen dataclass whose fields are its options: small by default, paper-sized by option.
 
     Optional, and looked up by name: `solves`, False of a baseline whose model calls no solver, so that one row of it
-    stands for all; `structured`, True where the task has `path_matrix()`, for the regulariser `path`.
+    stands for all; `structured`, True where the task has `path_matrix()`, for the regulariser `path`; `span`, about
+    the length of time of one solve, by which too fine a mesh is refused before anything runs.
     """
 
     quality: ClassVar[str]  # what `quality` is: accuracy, nats, rmse, …

@@ -1,4 +1,4 @@
-"""What a right-hand side can reach: the modules it may call, and the tensors it may use that require a gradient.
+"""What a right-hand side can closure: the modules it may call, and the tensors it may use that require a gradient.
 
 Found by looking, without a call: attributes of modules, closures, names of globals, bound and partial arguments.
 """
@@ -25,7 +25,7 @@ _LIBRARIES = frozenset({"torch", "numpy", "scipy", "builtins", "functools", "typ
 
 
 @dataclass
-class Reach:
+class Closure:
     """`modules` are those it may call, submodules included, each once; `tensors` those that require a gradient and are
     no parameters of these modules.
     """
@@ -39,7 +39,7 @@ class Reach:
     _left: int = _ALL
 
     @classmethod
-    def of(cls, f: Callable[..., Any]) -> Reach:
+    def of(cls, f: Callable[..., Any]) -> Closure:
         """That of `f`."""
         found = cls()
         found._visit(f, _DEPTH)
