@@ -35,6 +35,30 @@ class Moment(NamedTuple):
     buffers: tuple[tuple[Tensor, Tensor], ...]  # a buffer, and what it held
 
 
+class Precision(NamedTuple):
+    """What autocast does on one kind of device. Casts that are kept collect the gradients of all their uses in the
+    lower precision, so whether they are kept matters too.
+    """
+
+    device: str
+    enabled: bool
+    dtype: torch.dtype
+    kept: bool
+
+
+class Data(NamedTuple):
+    """What among the attributes of a module is data, or all its buffers. Held weakly: it may keep the solve's result."""
+
+    module: ref[nn.Module]
+    buffers: bool
+    values: dict[str, Any]
+
+    def present(self) -> dict[str, Any]:
+        """Where they are now; empty where the module is gone."""
+        module = self.module()
+        return {} if module is None else module._buffers if self.buffers else vars(module)
+
+
 @dataclass
 class Surroundings:
     """Those of one solve. `moving` says that they change from call to call, and that moments are kept."""
@@ -42,9 +66,8 @@ class Surroundings:
     place: torch.device
     sources: tuple[Source, ...]
     asks_for_mode: bool
-    autocast: tuple[tuple[str, bool, torch.dtype], ...]
-    # Of each module what among its attributes is data. Modules are held weakly: one may keep the result of the solve.
-    data: list[tuple[ref[nn.Module], dict[str, Any]]]
+    autocast: tuple[Precision, ...]
+    data: list[Data]
     before: Moment  # as the first call of f found them
     versions: list[tuple[list[Tensor], list[int]]]  # of the buffers of each module
     after: tuple[Any, ...] = ()  # the random states after the first call
@@ -56,7 +79,8 @@ class Surroundings:
     @classmethod
     def of(cls, closure: Closure, like: Tensor) -> Surroundings:
         """Before the first call of an f of this closure, on states like `like`."""
-        data = [(ref(module), _data(vars(module))) for module in closure.modules]
+        data = [Data(ref(module), False, _data(vars(module))) for module in closure.modules]
+        data += [Data(ref(module), True, dict(module._buffers)) for module in closure.modules if module._buffers]
         groups = [[each for each in module._buffers.values() if each is not None] for module in closure.modules]
         versions = [(group, list(map(_version, group))) for group in groups if group]
         kept = tuple((each, each.clone()) for group in groups for each in group if each.numel() <= _LARGEST)
@@ -117,10 +141,10 @@ class Surroundings:
         """For a backward pass: data, mode and autocast as they were, and in the end everything as it is now."""
         with ExitStack() as ending:
             if self.autocast != _autocast(self.place):
-                for device, enabled, dtype in self.autocast:
-                    ending.enter_context(torch.autocast(device, dtype=dtype, enabled=enabled))
-            for module, values in self.data:
-                attributes = _attributes(module)
+                for device, enabled, dtype, kept in self.autocast:
+                    ending.enter_context(torch.autocast(device, dtype, enabled, kept))
+            for data in self.data:
+                attributes, values = data.present(), data.values
                 changed = {name: attributes[name] for name in values if _differs(attributes, name, values[name])}
                 if changed:
                     ending.callback(attributes.update, changed)
@@ -135,22 +159,17 @@ class Surroundings:
 
     def settle(self) -> None:
         """The forward pass is over. What f itself changed is no data of its own, but its memory: a counter, say."""
-        for module, values in self.data:
-            attributes = _attributes(module)
+        for data in self.data:
+            attributes, values = data.present(), data.values
             for name in [name for name in values if _differs(attributes, name, values[name])]:
                 del values[name]
-            tensors = ((name, x) for name, x in values.items() if isinstance(x, Tensor))
+            # To buffers f may write again, in the next solve: moments are for that.
+            tensors = ((name, x) for name, x in values.items() if isinstance(x, Tensor) and not data.buffers)
             self.seen += [(name, x, _version(x)) for name, x in tensors]
 
 
 def _version(buffer: Tensor) -> int:
     return 0 if buffer.is_inference() else buffer._version
-
-
-def _attributes(module: ref[nn.Module]) -> dict[str, Any]:
-    """Empty where the module is gone."""
-    present = module()
-    return {} if present is None else vars(present)
 
 
 def _data(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -176,10 +195,10 @@ def _differs(attributes: dict[str, Any], name: str, value: Any) -> bool:
     return isinstance(present, Tensor) or isinstance(value, Tensor) or bool(present != value)
 
 
-def _autocast(place: torch.device) -> tuple[tuple[str, bool, torch.dtype], ...]:
-    kinds = dict.fromkeys(("cpu", place.type))
+def _autocast(place: torch.device) -> tuple[Precision, ...]:
+    kinds, kept = dict.fromkeys(("cpu", place.type)), torch.is_autocast_cache_enabled()
     return tuple(
-        (kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        Precision(kind, torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind), kept)
         for kind in kinds
         if torch.amp.is_autocast_available(kind)
     )

@@ -215,7 +215,8 @@ class Return:
         if torch.is_grad_enabled():
             self.calls += 1
             n = self.calls
-            if guard.suspects or n & (n - 1) == 0 or n % _EVERY == 0:
+            lost = bool(guard.used) and not dy.requires_grad
+            if lost or guard.suspects or n & (n - 1) == 0 or n % _EVERY == 0:
                 self._look_at_dependence(f, t, y, dy)
         if isinstance(t, float) and t in self.expected:
             self._look_at_slope(t, y, dy)
@@ -254,11 +255,17 @@ class Return:
         guard = self.guard
         assert guard is not None
         before = guard.world.now() if guard.world.moving else None
-        aside = t + _NUDGE * (guard.t0 - t or guard.span)
-        seen = {id(leaf) for leaf in leaves([f(aside, y)])}
+        # From both sides: f may change at this very time from one network to the next.
+        aside = _NUDGE * abs(guard.span)
+        low, high = sorted((guard.t0, guard.t0 + guard.span))
+        seen = [
+            {id(leaf) for leaf in leaves([f(at, y)])} & missing
+            for at in (t - aside, t + aside)
+            if low <= at <= high
+        ]
         if before is not None:
             guard.world.put(before)
-        if seen & missing:
+        if all(seen):
             raise UsageError(
                 f"{guard.name}: at t = {t:.6g} f gave back something that it kept from the way there, where nothing "
                 "is recorded for a gradient: a cache? Let f compute it anew at each call, or use gradient `direct`"
