@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -181,6 +182,36 @@ def ancestry(
             seen.add(node)
             stack += [(below, nr) for below, nr in node.next_functions if below is not None]
     return list(found.values()), list(edges)
+
+
+def made_of(made: Sequence[Tensor]) -> Tensor | None:
+    """One of these tensors that another of them was made of, if there is one."""
+    own = {x.grad_fn: x for x in made if x.grad_fn is not None}
+    stack = [below for node in own for below, _ in node.next_functions]
+    seen: set[Any] = set()
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        if node in own:
+            return own[node]
+        seen.add(node)
+        stack += [below for below, _ in node.next_functions]
+    return None
+
+
+def held_by_somebody(found: list[Tensor]) -> list[Tensor]:
+    """Of the leaves that `ancestry` found those that somebody else holds: one that f made in its call is nobody's."""
+    return [found[i] for i in range(len(found)) if sys.getrefcount(found[i]) > _hands_of_nobody()]
+
+
+@cache
+def _hands_of_nobody() -> int:
+    """References to such a leaf: measured, since it depends on the versions of Python and of torch."""
+    with torch.enable_grad():
+        out = torch.zeros((), requires_grad=True) * 1.0
+    found = ancestry([out])[0]  # while the graph is there: it has a hand on its leaves too
+    return sys.getrefcount(found[0])
 
 
 def moment() -> int:

@@ -81,7 +81,7 @@ class Surroundings:
         """Before the first call of an f of this closure, on states like `like`."""
         data = [Data(ref(module), False, _data(vars(module))) for module in closure.modules]
         data += [Data(ref(module), True, dict(module._buffers)) for module in closure.modules if module._buffers]
-        groups = [[each for each in module._buffers.values() if each is not None] for module in closure.modules]
+        groups = [[each for each in module._buffers.values() if _is_there(each)] for module in closure.modules]
         versions = [(group, list(map(_version, group))) for group in groups if group]
         kept = tuple((each, each.clone()) for group in groups for each in group if each.numel() <= _LARGEST)
         found = sources(closure, like.device)
@@ -166,6 +166,11 @@ class Surroundings:
             # To buffers f may write again, in the next solve: moments are for that.
             tensors = ((name, x) for name, x in values.items() if isinstance(x, Tensor) and not data.buffers)
             self.seen += [(name, x, _version(x)) for name, x in tensors]
+
+
+def _is_there(buffer: Tensor | None) -> bool:
+    """Those of lazy modules come to be at the first call."""
+    return buffer is not None and not nn.parameter.is_lazy(buffer)
 
 
 def _version(buffer: Tensor) -> int:

@@ -127,7 +127,9 @@ COUNTING: dict[str, Callable[[], nn.Module]] = {
     "batch norm": lambda: net(nn.BatchNorm1d(4)),
     "batch norm, cumulative": lambda: net(nn.BatchNorm1d(4, momentum=None)),
     "spectral norm": lambda: nn.Sequential(nn.utils.spectral_norm(nn.Linear(2, 2).double())),
-    "spectral norm, parametrised": lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))).to(D),
+    "spectral norm, parametrised": lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))).to(
+        D
+    ),
 }
 
 

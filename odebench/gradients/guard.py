@@ -14,7 +14,7 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from odebench.autodiff import leaves, unhooked
+from odebench.autodiff import held_by_somebody, leaves, unhooked
 from odebench.errors import Refusal, UsageError
 from odebench.surroundings import Moment, Surroundings
 from odebench.types import Field, Params, State
@@ -242,7 +242,7 @@ class Return:
             stops = [x for x in (y, *guard.known) if not x.is_leaf]
             known = {id(y), *map(id, guard.known)}
             seen = leaves([dy], stops)
-            for leaf in seen:
+            for leaf in held_by_somebody(seen):
                 if id(leaf) not in known:
                     refuse_stranger(guard.name, leaf, float(t))
             found = {id(leaf) for leaf in seen} | {id(x) for x in stops}
@@ -259,9 +259,7 @@ class Return:
         aside = _NUDGE * abs(guard.span)
         low, high = sorted((guard.t0, guard.t0 + guard.span))
         seen = [
-            {id(leaf) for leaf in leaves([f(at, y)])} & missing
-            for at in (t - aside, t + aside)
-            if low <= at <= high
+            {id(leaf) for leaf in leaves([f(at, y)])} & missing for at in (t - aside, t + aside) if low <= at <= high
         ]
         if before is not None:
             guard.world.put(before)

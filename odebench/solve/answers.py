@@ -38,18 +38,22 @@ class Answers:
         self._calls = 0
         self._plain = False  # nothing below is needed any more
         self._copies = self._marks = self._differentiates = self._casts = self._records = False
+        self._hands = 0  # on an answer that nobody else holds, as this class counts them; 0 where that cannot be asked
         self._first: list[tuple[Tensor, ...]] = []  # answers held while it is settled whether their memory comes again
 
     def __call__(self, t: Tensor, y: Any) -> Any:
         """dy/dt, shaped like `y`: a tensor, or a tuple of them."""
         if self._plain:
-            return self.f(t, y)
+            dy = self.f(t, y)
+            # Some take to a buffer late: captured graphs, after their warm-up.
+            return dy.clone() if self._hands and sys.getrefcount(dy) > self._hands and isinstance(dy, Tensor) else dy
         self._calls += 1
         first, settling = self._calls == 1, self._calls <= _SETTLING and not _traced()
         before, recording = _parts(y), torch.is_grad_enabled()
         given = self._own(before) if first or self._marks or self._differentiates else before
         versions = [_version(part) for part in given] if first else []
         dy = self._asked(t, given, isinstance(y, tuple))
+        self._hands = sys.getrefcount(dy) if settling else 0
         held = settling and _are_tensors(dy) and _is_held(dy)
         if first:
             _look(dy, y, any(v is not None and _version(x) != v for x, v in zip(given, versions, strict=True)))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from odebench import registry
-from odebench.autodiff import Edge, ancestry, moment
+from odebench.autodiff import Edge, ancestry, held_by_somebody, made_of, moment
 from odebench.closure import Closure
 from odebench.errors import UsageError
 from odebench.gradients.guard import Guard, refuse_stranger
@@ -120,7 +118,7 @@ def look(
     params = given
     made = [p for p in params if not p.is_leaf]
     found, edges = ancestry([answer], made, since)
-    direct = [leaf for leaf in _held_by_somebody(found) if not _shares(leaf, y0)]
+    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, y0)]
     located = _located(edges, closure.tensors, name)
     upstream = {id(x): x for x in _upstream([*made, *located])}
     known = {id(p) for p in params}
@@ -146,10 +144,10 @@ def _first(
 ) -> First:
     """What a tensor was made of before the solve gets its gradient by way of that tensor, once and as a whole."""
     used = {id(x) for x in direct}
-    both = [x for x in params if id(x) in upstream and id(x) in used]
-    if both:
+    both = next((x for x in params if id(x) in upstream and id(x) in used), made_of((*params, *located)))
+    if both is not None:
         raise UsageError(
-            f"{name}: f depends on a parameter of shape {tuple(both[0].shape)} both directly and through a tensor made "
+            f"{name}: f depends on a tensor of shape {tuple(both.shape)} both directly and through a tensor made "
             "from it before the solve, and this gradient cannot separate the two; make that tensor inside f, or use "
             "gradient `direct`"
         )
@@ -180,18 +178,6 @@ def _upstream(made: list[Tensor]) -> list[Tensor]:
     for x in made:
         found += ancestry([x])[0]
     return found
-
-
-def _held_by_somebody(found: list[Tensor]) -> list[Tensor]:
-    """A leaf that f made in its call, and that nobody else holds, is nobody's parameter."""
-    return [found[i] for i in range(len(found)) if sys.getrefcount(found[i]) > _hands_of_nobody()]
-
-
-@cache
-def _hands_of_nobody() -> int:
-    """References to such a leaf: measured, since it depends on the versions of Python and of torch."""
-    found = ancestry([torch.zeros((), requires_grad=True) * 1.0])[0]
-    return sys.getrefcount(found[0])
 
 
 def _shares(leaf: Tensor, y0: Tensor) -> bool:
