@@ -13,7 +13,7 @@ from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
 from odebench.solve.fields import Asked, checked, is_direct, params_of
-from odebench.solve.landings import Rounding, Times, coarsest
+from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
@@ -125,9 +125,10 @@ def drive(
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
-        route = route_of(Times(ts, t.dtype), read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        grain = coarsest(t.dtype, start.real.dtype if start.is_complex() else start.dtype, read.jump_t.dtype)
-        ys = _solve(timed(f, start), params, start, t, ts, route, pair, control, grain)
+        saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
+        route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        near = grain(real, read.jump_t, saved)
+        ys = _solve(timed(f, start), params, start, t, ts, route, pair, control, near)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -141,15 +142,15 @@ def _solve(
     route: Route,
     pair: Pair,
     control: Controller,
-    grain: torch.dtype,
+    near: torch.dtype,
 ) -> Tensor:
     if not (t.requires_grad and torch.is_grad_enabled()):
-        return solve(f, params, y0, route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
-        return solve(f, params, y0, route, pair, control, grain, knots)
-    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, near, {})
     return arriving(f, ts, t, ys)
 
 
