@@ -1,44 +1,56 @@
-"""A batch of no sample is solved, with every scheme and every gradient that goes with it."""
+"""A batch of no rows, or of rows of nothing: solved and differentiated by every pair that takes one of some."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from matrix import SOLVERS
-from torch import Tensor
+from torch import Tensor, nn
 
-from odebench import odeint
-from odebench.errors import Refusal
-from odebench.spec import Spec
+from odebench import Refusal, UsageError, odeint, registry
 
 D = torch.float64
-ALL = [*SOLVERS, *(Spec(name) for name in ("implicit_euler", "kvaerno3", "kvaerno4", "kvaerno5"))]
-ALL += [Spec.of("kvaerno3", {"jacobian": "differences"}), Spec.of("kvaerno5", {"linear": "krylov"})]
-SAMPLE = {"dopri5", "vern7", "alf", "coupled(base=rk4)", "leapfrog", "abm(order=3)", "backstep", "kvaerno3"}
-SOLVED = [pytest.param(solver, marks=[] if str(solver) in SAMPLE else pytest.mark.slow) for solver in ALL]
-GRADIENTS = ("direct", "adjoint", "interpolated", "aca", "recursive", "reversible", "symplectic", "forward")
+T = torch.tensor([0.0, 0.5, 1.0], dtype=D)
+OPTIONS: tuple[dict[str, Any], ...] = ({}, {"step_size": 0.5}, {"per_sample": True}, {"dense": True}, {"jump_t": [0.3]})
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (0,), (3, 0)], ids=str)
-@pytest.mark.parametrize("solver", SOLVED, ids=str)
-def test_an_empty_batch_is_solved_with_every_gradient(solver: Spec, shape: tuple[int, ...]) -> None:
-    solved = 0
-    for dtype in (D, torch.complex128):
-        for gradient in GRADIENTS:
-            for options in ({"step_size": 0.25}, {}):
-                y0 = torch.ones(shape, dtype=dtype, requires_grad=True)
-                w = torch.tensor(1.5, dtype=D, requires_grad=True)
+class Decay(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.k = nn.Parameter(torch.ones((), dtype=D))
 
-                def f(t: Tensor, y: Tensor, w: Tensor = w) -> Tensor:
-                    q, p = y.chunk(2, -1)
-                    return torch.cat((p * w, -torch.sin(q)), -1).reshape(y.shape)
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        out: Tensor = -self.k * y * (1 + 0 * t)
+        return out
 
-                try:
-                    asked = {"method": solver, "gradient": gradient, "params": (w,), "options": options}
-                    ys = odeint(f, y0, torch.tensor([0.0, 1.0], dtype=D), rtol=1e-4, atol=1e-6, **asked)
-                except Refusal:
-                    continue
-                bars = torch.autograd.grad(ys.abs().sum(), (y0, w))
-                assert (ys.shape, bars[0].shape, float(bars[1])) == ((2, *shape), shape, 0.0)
-                solved += 1
-    assert solved >= 10
+
+registry.load_builtins()
+
+
+@pytest.mark.parametrize("gradient", [entry.name for entry in registry.gradients])
+@pytest.mark.parametrize("shape", [(0, 2), *(pytest.param(x, marks=pytest.mark.slow) for x in ((3, 0), (0,)))])
+def test_an_empty_batch_is_solved_wherever_a_full_one_is(shape: tuple[int, ...], gradient: str) -> None:
+    full, solved = torch.ones([n or 2 for n in shape], dtype=D), 0
+    for entry in registry.solvers:
+        for options in OPTIONS:
+            given: dict[str, Any] = {"method": entry.name, "gradient": gradient, "options": options}
+            f, y0 = Decay(), torch.zeros(shape, dtype=D, requires_grad=True)
+            try:
+                ys = odeint(f, y0, T, **given)
+            except (Refusal, UsageError):
+                with pytest.raises((Refusal, UsageError)):
+                    odeint(f, full, T, **given)
+                continue
+            assert ys.shape == (3, *shape)
+            k_bar, y0_bar = torch.autograd.grad(ys.sum(), (f.k, y0), allow_unused=True)
+            assert k_bar is None or k_bar.item() == 0
+            assert y0_bar is None or y0_bar.shape == shape
+            solved += 1
+    assert solved > 20
+
+
+@pytest.mark.parametrize("norm", ["rms", "max", lambda x: x.abs().amax()])
+def test_samples_that_are_none_have_no_norm(norm: Any) -> None:
+    ys = odeint(Decay(), torch.zeros(0, 2, dtype=D), T, options={"per_sample": True, "norm": norm})
+    assert ys.shape == (3, 0, 2)

@@ -16,7 +16,7 @@ from odebench.solve.answers import Answers, Asked
 from odebench.solve.beyond import explained
 from odebench.solve.dependence import look, params_of
 from odebench.solve.held import lightly
-from odebench.solve.landings import Rounding, Times, coarsest
+from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
@@ -128,8 +128,9 @@ def drive(
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
-        route = route_of(Times(ts, t.dtype), read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        grain = coarsest(t.dtype, start.real.dtype if start.is_complex() else start.dtype, read.jump_t.dtype)
+        saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
+        route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        near = grain(real, read.jump_t, saved)
         field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
         if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
             first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
@@ -137,7 +138,7 @@ def drive(
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
         look_at_structure(user, field, params or (), ts[0], start, pair)
         field = field if first is None else first.begins(field)
-        ys = _solve(field, params or (), start, t, ts, route, pair, control, grain)
+        ys = _solve(field, params or (), start, t, ts, route, pair, control, near)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -151,16 +152,16 @@ def _solve(
     route: Route,
     pair: Pair,
     control: Controller,
-    grain: torch.dtype,
+    near: torch.dtype,
 ) -> Tensor:
     if not (t.requires_grad and torch.is_grad_enabled()):
-        return solve(f, params, y0, route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
         pair = pair.knowing(tuple(knots.values()))
-        return solve(f, params, y0, route, pair, control, grain, knots)
-    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, near, {})
     return arriving(f, ts, t, ys)
 
 

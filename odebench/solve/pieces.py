@@ -72,7 +72,7 @@ def solve(
     dtype: torch.dtype,
     knots: Mapping[int, Tensor],
 ) -> Tensor:
-    """The solution at the saved times of `route`; `dtype` is the coarsest of those of times and of y.
+    """The solution at the saved times of `route`; `dtype` tells how near to a jump f is asked.
 
     `knots` are saved times that want a gradient, as 0-dim tensors by their place: each interval between them is then
     solved by itself, its steps moving in proportion to its ends.

@@ -86,10 +86,10 @@ OPTIONS: dict[str, str] = {
     "min_factor": "The least that a step may shrink to, as a share of the one before.",
     "max_factor": "The most that a step may grow to, as a multiple of the one before.",
     "first_step": "Length of the first step; by default one found from two evaluations.",
-    "max_steps": "Accepted steps after which a solve is given up.",
+    "max_steps": "Trials after which a solve is given up, those that land on a saved time left out.",
     "norm": "How the error is measured over the whole batch: rms or max.",
     "min_step": "No step is shorter, but to land on a saved time, whatever its error.",
-    "max_step": "No step is longer.",
+    "max_step": "No step is longer, but by up to 0.1 % to land on a saved time.",
     "per_sample": "Every sample of the batch takes steps of its own, as if it were solved alone; with explicit "
     "Runge–Kutta schemes, and the gradients direct, aca, recursive and symplectic.",
     "regulariser": "A term added to the loss; `odebench list regularisers` shows all.",
