@@ -105,6 +105,17 @@ def behind(cell: Any, plugins: Iterable[Provenance]) -> tuple[Provenance, ...]:
     return tuple(each for each in plugins if each.everywhere or named.intersection(each.names))
 
 
+def digests_of(records: Iterable[Any]) -> dict[str, dict[str, int]]:
+    """Plugin, as records have it -> digest -> how many of `records` it is behind, in their order."""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        plugins = (Provenance.from_data({"root": "", "files": (), **each}) for each in record.plugins)
+        for each in behind(record.cell, plugins):
+            counts = found.setdefault(each.plugin, {})
+            counts[each.digest] = counts.get(each.digest, 0) + 1
+    return found
+
+
 def joint_digest(plugins: Iterable[Provenance]) -> str:
     """One digest for the plugins behind a row; empty where there is none."""
     digests = sorted({each.digest for each in plugins if each.digest})
