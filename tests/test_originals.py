@@ -67,6 +67,8 @@ def test_a_plugin_that_was_edited_is_told_of_in_a_note_and_in_the_table(tmp_path
     assert new.metrics["solution_error"] > 2 * old.metrics["solution_error"]  # the original ran, as it is now
     copies = {each.name for each in (results / "sources").iterdir() if each.is_dir()}
     assert copies == {old.plugin_digest, new.plugin_digest}
+    assert any("mine.py was edited" in note for note in new.notes)
+    assert old.notes == ()
     assert "mine.py was edited" in cli("show", str(results)).stdout
     assert "mine.py was edited" in cli("show", str(results), "--format", "markdown").stdout
 

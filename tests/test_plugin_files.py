@@ -114,6 +114,13 @@ def test_what_lies_in_the_working_folder_alone_is_found_as_before(tmp_path: Path
     assert load(tmp_path, "plug.py") == "working folder"
 
 
+def test_a_folder_beside_it_hides_no_module_of_the_working_folder(tmp_path: Path) -> None:
+    write(tmp_path, plug="import other; print(other.x)")
+    write(tmp_path / "elsewhere", other="x = 'working folder'")
+    (tmp_path / "other").mkdir()
+    assert load(tmp_path, "plug.py") == "working folder"
+
+
 def test_two_plugins_with_neighbours_of_one_name_have_each_its_own(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / name, plug="import helper; print(helper.x, end=' ')", helper=f"x = '{name}'")

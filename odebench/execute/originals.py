@@ -56,6 +56,24 @@ class Originals:
         return True
 
 
+class Versions:
+    """Which versions of each plugin the rows of a folder are of, `records` first."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._seen = {plugin: set(digests) for plugin, digests in digests_of(records).items()}
+
+    def remarks(self, used: Iterable[Provenance]) -> list[str]:
+        """For the notes of a new row that `used` are behind."""
+        told = []
+        for each in used:
+            name = each.to_record()["plugin"]
+            seen = self._seen.setdefault(name, set())
+            if others := sorted(seen - {each.digest}):
+                told.append(f"{name} was edited; other rows of this folder are of its version {', '.join(others)}")
+            seen.add(each.digest)
+        return told
+
+
 def read_index(folder: Path) -> dict[str, dict[str, str]]:
     """Of a results folder: plugin as named -> its copy; empty where there is none, or none that can be read."""
     try:

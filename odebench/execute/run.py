@@ -15,7 +15,7 @@ from odebench.errors import NothingSelected, UsageError
 from odebench.execute.crew import Crew, Job, Worker
 from odebench.execute.folder import choose, resumable
 from odebench.execute.observer import Observer, Silence
-from odebench.execute.originals import Originals, importable, remarks
+from odebench.execute.originals import Originals, Versions, importable, remarks
 from odebench.execute.owners import owners, plugins_of
 from odebench.execute.planning import make_request, prepare_plan
 from odebench.execute.schedule import Schedule, Task, now
@@ -128,6 +128,7 @@ class _Run:
     jobs: int
     plugins: Callable[[Cell], tuple[Provenance, ...]]  # of the cell's suite, as the plan loaded them
     originals: Originals
+    versions: Versions
 
     def go(self) -> None:
         """Until no cell is left."""
@@ -192,10 +193,12 @@ class _Run:
         )
 
     def _stamped(self, record: Record, plugins: tuple[Provenance, ...]) -> Record:
-        self.originals.keep(behind(record.cell, plugins))  # it may have been edited since the plan was made
+        used = behind(record.cell, plugins)
+        self.originals.keep(used)  # it may have been edited since the plan was made
         return replace(
-            record, machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
-            plugin_digest=joint_digest(behind(record.cell, plugins)), plugins=[each.to_record() for each in plugins],
+            record, notes=(*record.notes, *self.versions.remarks(used)),
+            machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
+            plugin_digest=joint_digest(used), plugins=[each.to_record() for each in plugins],
         )  # fmt: skip
 
     def _save(self, *records: Record) -> None:
@@ -219,7 +222,7 @@ def _run_of(
     originals = Originals(store.folder)
     originals.keep(_own(plan))
     schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, store.folder, code)
-    return _Run(store, crew, truths, schedule, watcher, jobs, plugins, originals)
+    return _Run(store, crew, truths, schedule, watcher, jobs, plugins, originals, Versions(store.records()))
 
 
 def _describe_machine(
