@@ -85,7 +85,7 @@ class Home:
     @cached_property
     def neighbours(self) -> Closure:
         """The modules beside it that it imports, and those that these import."""
-        return closure(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)))
+        return closure(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)), self.folders)
 
 
 def load_file(path: Path) -> ModuleType:

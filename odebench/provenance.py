@@ -82,7 +82,9 @@ def of_module(named: str, module: str, distribution: Distribution | None = None)
         return Provenance(named, "", "", "", _named(distribution), _version(distribution))
     root = outer.parent if outer is not None else file.parent
     own = (outer,) if outer is not None else (file,)
-    beside = {} if _is_site(root) else closure(own, lambda name: _beside(name, root)).places  # else all are strangers
+    beside = (
+        {} if _is_site(root) else closure(own, lambda name: _beside(name, root), [str(root)], False).places
+    )  # else all are strangers
     return _describe(named, file, root, (*own, *beside.values()), distribution)
 
 
