@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ gradients: [direct, aca]
 stepping: [{{fixed: {{steps: 4}}}}]
 measure: {{repeats: 1, warmup: 0}}
 plugins: [{plugin}]
+"""
+TRAINED = """
+name: trained
+kind: train
+problems: [{cnf: {hidden: 8}}]
+solvers: [mine]
+stepping: [{fixed: {steps: 4}}]
+batches: [20]
+train: {steps: 200, evaluate_every: 100, checkpoint_every: 0.01}
+plugins: [mine.py]
 """
 WRONG = "2"  # the factor by which an edited scheme steps too far
 
@@ -154,13 +165,21 @@ def test_a_plugin_that_changes_while_its_run_goes_on_is_seen(tmp_path: Path) -> 
 
 
 def test_a_training_run_is_not_gone_on_with_by_other_code(tmp_path: Path) -> None:
-    from odebench.execute.schedule import checkpoint_of
-
     write(tmp_path, mine=scheme())
-    (tmp_path / "two.yaml").write_text(SUITE.format(plugin="mine.py"))
-    record = odebench.run(tmp_path / "two.yaml", output=tmp_path / "R")[0]
-    places = [checkpoint_of(tmp_path, record.cell, code) for code in ("", record.plugin_digest, "another")]
-    assert len(set(places)) == 3
+    (tmp_path / "two.yaml").write_text(TRAINED)
+    (whole,) = odebench.run(tmp_path / "two.yaml", output=tmp_path / "whole")
+    assert whole.status == "ok", whole.reason
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "odebench", "run", "two.yaml", "-q", "-o", "R"], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    while not list((tmp_path / "R" / "checkpoints").glob("*.pt")):
+        assert begun.poll() is None
+        time.sleep(0.02)
+    begun.kill()
+    begun.wait()
+    write(tmp_path, mine=scheme(factor="1.5"))
+    (record,) = odebench.run(resume=tmp_path / "R")
+    assert any("began anew" in note for note in record.notes)
 
 
 def test_records_of_before_are_read_and_gone_on_with(tmp_path: Path) -> None:

@@ -216,12 +216,9 @@ def _run_of(
     def plugins(cell: Cell) -> tuple[Provenance, ...]:
         return plugins_of(plan, owner(cell))
 
-    def code(cell: Cell) -> str:
-        return joint_digest(behind(cell, plugins(cell)))
-
     originals = Originals(store.folder)
     originals.keep(_own(plan))
-    schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, store.folder, code)
+    schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, store.folder)
     return _Run(store, crew, truths, schedule, watcher, jobs, plugins, originals, Versions(store.records()))
 
 

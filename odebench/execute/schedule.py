@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -41,18 +41,9 @@ class Schedule:
         pending: cells with the suite they belong to.
         jobs: how many CPU cells may run at once.
         folder: of the results, where training runs leave checkpoints.
-        code: cell -> digest of the plugins behind it; what older code has half trained is not gone on with.
     """
 
-    def __init__(
-        self,
-        pending: Iterable[tuple[Planned, Suite]],
-        truths: Truths,
-        jobs: int,
-        folder: Path,
-        code: Callable[[Cell], str],
-    ) -> None:
-        self._code = code
+    def __init__(self, pending: Iterable[tuple[Planned, Suite]], truths: Truths, jobs: int, folder: Path) -> None:
         self._folder = folder.resolve()
         self._pending = dict(enumerate(pending))
         self._truths = truths
@@ -103,7 +94,7 @@ class Schedule:
             "cell": cell.to_data(),
             "measure": asdict(suite.measure),
             "training": asdict(suite.training),
-            "checkpoint": str(checkpoint_of(self._folder, cell, self._code(cell))),
+            "checkpoint": str(checkpoint_of(self._folder, cell)),
             "plugins": list(suite.plugins),
         }
         return Task(cell, suite, None, self._job("train", payload, cell, suite), now())
@@ -127,10 +118,9 @@ class Schedule:
         return Job(name, payload, suite.measure.timeout, gpu, share, suite.measure.threads, environment, modules)
 
 
-def checkpoint_of(folder: Path, cell: Cell, code: str = "") -> Path:
-    """Where a training run leaves what it needs to go on after a crash; `code` is the digest of its plugins."""
-    name = "/".join([cell.suite, cell.key, *([code] if code else [])])
-    return folder / "checkpoints" / f"{sha256(name.encode()).hexdigest()[:24]}.pt"
+def checkpoint_of(folder: Path, cell: Cell) -> Path:
+    """Where a training run leaves what it needs to go on after a crash."""
+    return folder / "checkpoints" / f"{sha256(f'{cell.suite}/{cell.key}'.encode()).hexdigest()[:24]}.pt"
 
 
 def now() -> str:
