@@ -82,7 +82,9 @@ def of_module(named: str, module: str, distribution: Distribution | None = None)
         return Provenance(named, "", "", "", _named(distribution), _version(distribution))
     root = outer.parent if outer is not None else file.parent
     own = (outer,) if outer is not None else (file,)
-    beside = {} if _is_site(root) else closure(own, lambda name: _beside(name, root)).places  # else all are strangers
+    beside = (
+        {} if _is_site(root) else closure(own, lambda name: _beside(name, root), [str(root)], False).places
+    )  # else all are strangers
     return _describe(named, file, root, (*own, *beside.values()), distribution)
 
 
@@ -103,6 +105,17 @@ def behind(cell: Any, plugins: Iterable[Provenance]) -> tuple[Provenance, ...]:
     """The plugins that a cell makes use of: those that registered a name in it, and those with a part in every row."""
     named = set(_names(cell.to_data()))
     return tuple(each for each in plugins if each.everywhere or named.intersection(each.names))
+
+
+def digests_of(records: Iterable[Any]) -> dict[str, dict[str, int]]:
+    """Plugin, as records have it -> digest -> how many of `records` it is behind, in their order."""
+    found: dict[str, dict[str, int]] = {}
+    for record in records:
+        plugins = (Provenance.from_data({"root": "", "files": (), **each}) for each in record.plugins)
+        for each in behind(record.cell, plugins):
+            counts = found.setdefault(each.plugin, {})
+            counts[each.digest] = counts.get(each.digest, 0) + 1
+    return found
 
 
 def joint_digest(plugins: Iterable[Provenance]) -> str:
