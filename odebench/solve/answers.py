@@ -75,10 +75,10 @@ class Answers:
 
     def _own(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Tensors that may be marked, where the state's own must not be."""
-        own = tuple(part if part.requires_grad else part.detach() for part in parts)
-        if self._differentiates and not torch.is_grad_enabled():
-            own = tuple(part.detach().requires_grad_() for part in own)
-        return own
+        if self._differentiates:
+            recording = torch.is_grad_enabled()
+            return tuple(x if recording and x.requires_grad else x.detach().requires_grad_() for x in parts)
+        return tuple(part if part.requires_grad else part.detach() for part in parts)
 
     def _asked(self, t: Tensor, given: tuple[Tensor, ...], many: bool) -> Any:
         if self._differentiates or self.recorded:
@@ -87,7 +87,7 @@ class Answers:
         try:
             return self.f(t, given if many else given[0])
         except RuntimeError as error:
-            if self._calls > 1 or "does not require grad" not in str(error):
+            if "does not require grad" not in str(error):
                 raise
         # f takes a gradient in y, and relies on y's being recorded, as it is in backpropagation through the solver.
         own = tuple(x.detach().requires_grad_() for x in given)
