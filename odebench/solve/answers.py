@@ -43,7 +43,12 @@ class Answers:
     def __call__(self, t: Tensor, y: Any) -> Any:
         """dy/dt, shaped like `y`: a tensor, or a tuple of them."""
         if self._plain:
-            return self.f(t, y)
+            try:
+                return self.f(t, y)
+            except RuntimeError as error:
+                if not _wants_recording(error):
+                    raise
+            self._plain = False
         self._calls += 1
         first, settling = self._calls == 1, self._calls <= _SETTLING and not _traced()
         before, recording = _parts(y), torch.is_grad_enabled()
@@ -87,7 +92,7 @@ class Answers:
         try:
             return self.f(t, given if many else given[0])
         except RuntimeError as error:
-            if "does not require grad" not in str(error):
+            if not _wants_recording(error):
                 raise
         # f takes a gradient in y, and relies on y's being recorded, as it is in backpropagation through the solver.
         own = tuple(x.detach().requires_grad_() for x in given)
@@ -101,6 +106,11 @@ class Answers:
         taken = {_place(d) for earlier in self._first for d in earlier} - {0}
         self._first.append(answers)
         return any(_place(d) in taken for d in answers)
+
+
+def _wants_recording(error: RuntimeError) -> bool:
+    """f took a gradient where nothing was recorded."""
+    return "does not require grad" in str(error)
 
 
 def _is_held(dy: Any) -> bool:
