@@ -10,7 +10,7 @@ from torch import Tensor
 from odebench.closure import Closure
 from odebench.gradients.guard import Guard
 from odebench.surroundings import Surroundings, moves
-from odebench.types import Asking, Gradient, Params
+from odebench.types import Asking, Gradient, Params, can
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Moving:
 
     def under(self, gradient: Gradient, y0: Tensor, params: Params, name: str) -> Gradient:
         """`gradient` for one solve, finding f as it was, if it evaluates f again."""
-        if not isinstance(gradient, Asking):
+        if not can(gradient, Asking):
             return gradient
         world = Surroundings.of(Closure.of(self.f), y0)
         world.after, world.written, world.moving = world.before.random, list(self.written), True

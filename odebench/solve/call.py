@@ -67,8 +67,8 @@ def odeint(
             axis of y0 counts samples, each takes steps of its own, and f gets t as a column, a time for each row of the
             y that it is given; three more evaluations look whether f can be asked so.
         params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
-            depends on nothing else that needs a gradient, but on tensors made from its parameters before the solve. f is
-            called once before the solve, which begins with that answer.
+            depends on nothing else that needs a gradient, but on tensors made from its parameters before the solve. f
+            is called once before the solve, which begins with that answer.
         event_fn: not taken.
 
     Returns:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odebench.controllers import Replay
 from odebench.gradients.guard import Guard
-from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick
+from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick, can
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pair:
     def under(self, guard: Guard) -> Pair:
         """For one solve of somebody else's f, if the gradient evaluates f again."""
         how = self.gradient
-        return replace(self, gradient=how.within(guard), guard=guard) if isinstance(how, Asking) else self
+        return replace(self, gradient=how.within(guard), guard=guard) if can(how, Asking) else self
 
     def knowing(self, tensors: Params) -> Pair:
         """The same where f depends on these too."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
-from odebench.types import Field, Params, Structured
+from odebench.types import Field, Params, Structured, can
 
 # Fields that had the structure when they were looked at. One that loses it later is solved at a lower order, which is
 # not worth three evaluations in every solve; where a wrong gradient would come of it they are made.
@@ -27,7 +27,7 @@ def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor,
     Raises:
         Refusal: f has it not, and the gradient lives by undoing steps, which only the structure allows.
     """
-    if not isinstance(pair.stepper, Structured):
+    if not can(pair.stepper, Structured):
         return
     undoing = isinstance(pair.gradient, Sweep) and isinstance(pair.gradient.recall, Invert)
     undoing = undoing and torch.is_grad_enabled() and any(x.requires_grad for x in (y0, *params))
