@@ -49,7 +49,7 @@ def odeint(
     Args:
         f: called as f(t, y), t a 0-dim tensor of the dtype of `t`; returns dy/dt, shaped like y. t is in the span, but
             with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both
-            ends keeps them in, at a lower order there.
+            ends keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from warnings import warn
 from weakref import WeakSet
 
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
-from odebench.types import Field, Params, Structured
+from odebench.types import Field, Params, Stepper, Structured
 
 # Fields that had the structure when they were looked at. One that loses it later is solved at a lower order, which is
 # not worth three evaluations in every solve; where a wrong gradient would come of it they are made.
 _SPLIT: WeakSet[Any] = WeakSet()
+# By class: asking an object for a protocol looks up every member of it, and takes as long as a call of a small f.
+_STRUCTURED: dict[type, bool] = {}
 
 
 def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor, pair: Pair) -> None:
@@ -27,14 +29,15 @@ def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor,
     Raises:
         Refusal: f has it not, and the gradient lives by undoing steps, which only the structure allows.
     """
-    if not isinstance(pair.stepper, Structured):
+    stepper = _structured(pair.stepper)
+    if stepper is None:
         return
     undoing = isinstance(pair.gradient, Sweep) and isinstance(pair.gradient.recall, Invert)
     undoing = undoing and torch.is_grad_enabled() and any(x.requires_grad for x in (y0, *params))
     if not undoing and _is_known(user):
         return
     with _buffers_kept(user):
-        fault = pair.stepper.structure_fault(f, t, y0)
+        fault = stepper.structure_fault(f, t, y0)
     if fault is None:
         _remember(user)
     elif undoing:
@@ -47,6 +50,13 @@ def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor,
             f"{pair.name}: {fault}; the scheme is then of order 1 and keeps no area: use another, such as rk4",
             stacklevel=4,
         )
+
+
+def _structured(stepper: Stepper) -> Structured | None:
+    kind = type(stepper)
+    if kind not in _STRUCTURED:
+        _STRUCTURED[kind] = isinstance(stepper, Structured)
+    return cast(Structured, stepper) if _STRUCTURED[kind] else None
 
 
 @contextmanager
