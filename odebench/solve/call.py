@@ -128,7 +128,7 @@ def drive(
     else:
         route = route_of(ts, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
         f = explained(f, pair.stepper, ts, str(method))
-        look_at_structure(user, timed(f, t, t.dtype), params, ts[0], start, pair)
+        look_at_structure(user, timed(f, t, t.dtype), params, ts, start, pair)
         ys = _solve(timed(f, t, t.dtype), params, start, t, ts, route, pair, control)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)

@@ -23,7 +23,7 @@ _SPLIT: WeakSet[Any] = WeakSet()
 _STRUCTURED: dict[type, bool] = {}
 
 
-def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor, pair: Pair) -> None:
+def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...], y0: Tensor, pair: Pair) -> None:
     """Warn of an f without the structure that the scheme asks for; `f` is `user`, taking numbers for t.
 
     Raises:
@@ -37,7 +37,8 @@ def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor,
     if not undoing and _is_known(user):
         return
     with _buffers_kept(user):
-        fault = stepper.structure_fault(f, t, y0)
+        # Between two times: at the first f may jump.
+        fault = stepper.structure_fault(f, (ts[0] + ts[1]) / 2, y0)
     if fault is None:
         _remember(user)
     elif undoing:
