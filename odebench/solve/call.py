@@ -52,7 +52,7 @@ def odeint(
     Args:
         f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
             y. t is in the span, but with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the
-            last step; jump_t at both ends keeps them in, at a lower order there.
+            last step; jump_t at both ends keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -137,7 +137,7 @@ def drive(
             first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
             params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
-        look_at_structure(user, field, params or (), ts[0], start, pair)
+        look_at_structure(user, field, params or (), ts, start, pair)
         field = field if first is None else first.begins(field)
         ys = _solve(field, params or (), start, t, ts, route, pair, control, near)
         _look_for_nan(ys, ts)

@@ -71,6 +71,7 @@ OPTIONS: dict[str, str] = {
     "base": "The scheme that is wrapped, one of odebench's own that carries no more than y.",
     "coupling": "The paper's λ in (0, 1]: its inverse amplifies rounding by 1/λ each step, and 1 is hardly stable.",
     "linear": "How Newton's linear systems are solved: dense, by krylov, or as their size suggests (auto).",
+    "jacobian": "Where the Jacobian comes from: autograd (autodiff), or differences of f where autograd has none.",
     "tolerance": "Newton's method ends at this relative error of every component; that of rounding by default.",
     "joint": "Whether torchode's adjoint takes the batch for one system, or each row by itself.",
     "seminorm": "Leave dL/dθ out of the norm by which the backward solve chooses its steps.",
