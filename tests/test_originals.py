@@ -99,6 +99,15 @@ def test_nothing_is_said_where_nothing_was_edited(tmp_path: Path) -> None:
     assert "mine.py" not in done.stdout + done.stderr
 
 
+def test_two_plugins_of_one_file_name_are_not_two_versions_of_one(tmp_path: Path) -> None:
+    write(tmp_path, **{"a/plug": scheme(), "b/plug": scheme("other")})
+    (tmp_path / "two.yaml").write_text(SUITE.format(plugin="a/plug.py, b/plug.py").replace("rk4", "other"))
+    done = cli("run", "two.yaml", "-o", "R", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "edited" not in done.stdout + done.stderr
+    assert all(each.notes == () for each in rows(tmp_path / "R").values())
+
+
 def test_nothing_is_said_where_no_cell_to_come_uses_the_plugin(tmp_path: Path) -> None:
     write(tmp_path, mine=scheme())
     results = begun(tmp_path)

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-from odebench.provenance import Provenance, behind, digest_of, digests_of
+from odebench.provenance import Provenance, behind, digest_of, digests_of, role
 from odebench.record import Cell, Record
 from odebench.writing import replace
 
@@ -60,15 +60,15 @@ class Versions:
     """Which versions of each plugin the rows of a folder are of, `records` first."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._seen = {plugin: set(digests) for plugin, digests in digests_of(records).items()}
+        self._seen = {key: set(digests) for key, digests in digests_of(records).items()}
 
-    def remarks(self, used: Iterable[Provenance]) -> list[str]:
-        """For the notes of a new row that `used` are behind."""
+    def remarks(self, cell: Cell, used: Iterable[Provenance]) -> list[str]:
+        """For the notes of a new row, of `cell`, that `used` are behind."""
         told = []
         for each in used:
-            name = each.to_record()["plugin"]
-            seen = self._seen.setdefault(name, set())
+            seen = self._seen.setdefault(role(cell, each), set())
             if others := sorted(seen - {each.digest}):
+                name = each.to_record()["plugin"]
                 told.append(f"{name} was edited; other rows of this folder are of its version {', '.join(others)}")
             seen.add(each.digest)
         return told
@@ -116,13 +116,13 @@ def remarks(
     folder: Path, plugins: Iterable[Provenance], missing: Iterable[Cell], done: Iterable[Record], gone: Iterable[str]
 ) -> Iterator[str]:
     """What is to be said before cells of a resumed folder run: which code they run, where that is not the obvious."""
-    cells, before = list(missing), list(done)
-    needed = [each for each in plugins if any(behind(cell, [each]) for cell in cells)]
+    cells, before = list(missing), digests_of(done)
     for named in gone:
         yield f"plugin {Path(named).name} is gone; its copy in {folder / SOURCES} is run"
-    for each in needed:
-        old = digests_of(before).get(each.to_record()["plugin"], {})
-        others = sum(rows for digest, rows in old.items() if digest != each.digest)
+    for each in plugins:
+        roles = {role(cell, each) for cell in cells if behind(cell, [each])}
+        old = [(digest, rows) for key in roles for digest, rows in before.get(key, {}).items()]
+        others = sum(rows for digest, rows in old if digest != each.digest)
         if others:
             rows = "1 row here was" if others == 1 else f"{others} rows here were"
             yield (

@@ -196,7 +196,7 @@ class _Run:
         used = behind(record.cell, plugins)
         self.originals.keep(used)  # it may have been edited since the plan was made
         return replace(
-            record, notes=(*record.notes, *self.versions.remarks(used)),
+            record, notes=(*record.notes, *self.versions.remarks(record.cell, used)),
             machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
             plugin_digest=joint_digest(used), plugins=[each.to_record() for each in plugins],
         )  # fmt: skip
