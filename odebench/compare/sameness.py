@@ -1,0 +1,94 @@
+"""Whether two sides hold the same code at two places, as in a pull request that touches nothing but documents."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from odebench.compare.belonging import LIBRARIES, belongs
+from odebench.compare.loaded import Loaded
+
+SENTENCE = "the same code on both sides"
+_CACHES = ("__pycache__",)
+
+
+def same_code(base: Loaded, new: Loaded) -> bool:
+    """Whether all that the sides could load of their own is equal, byte for byte; in doubt it is not.
+
+    Of sources, all that lies where imports look is compared, loaded or not: fields and schemes import at any time. Of
+    environments, what is installed from folders and what plug-ins are of; all else by its version.
+    """
+    if base.tree.installed is not new.tree.installed:
+        return False
+    if not base.tree.installed:
+        points = [[each.entry_points for each in side.tree.packages] for side in (base, new)]
+        return points[0] == points[1] and _digests(base, new) == _digests(new, base)
+    own = [_own_tops(side) for side in (base, new)]
+    return (
+        base.python == new.python
+        and _versions(base) == _versions(new)
+        and own[0] == own[1]
+        and own[0] <= {name.partition(".")[0] for name in base.modules}
+        and own[1] <= {name.partition(".")[0] for name in new.modules}
+        and _digests(base, new) == _digests(new, base)
+    )
+
+
+def _digests(side: Loaded, other: Loaded) -> dict[str, str]:
+    """What lies where -> its digest."""
+    found = _installed_files(side) if side.tree.installed else _source_files(side, other)
+    return {str(file.relative_to(top)): hashlib.sha256(file.read_bytes()).hexdigest() for top, file in found}
+
+
+def _source_files(side: Loaded, other: Loaded) -> Iterator[tuple[Path, Path]]:
+    (home,) = side.tree.homes
+    for path in (each for each in side.tree.paths if each.is_relative_to(home)):
+        yield from ((home, file) for file in path.glob("*.py"))
+        for folder in (each for each in path.iterdir() if each.is_dir() and each.name.isidentifier()):
+            if path != home or (folder / "__init__.py").is_file():
+                yield from ((home, file) for file in _files(folder))
+    for each in side.plugins:
+        file = side.modules.get(each.module)
+        if file is not None and belongs(file, side, other):
+            yield from ((home, beside) for beside in file.parent.glob("*.py"))
+
+
+def _installed_files(side: Loaded) -> Iterator[tuple[Path, Path]]:
+    own = _own_tops(side)
+    for name, file in side.modules.items():
+        top, *below = name.split(".")
+        if _is_plugin_file(name, file):
+            yield from ((file.parent, each) for each in file.parent.glob("*.py"))
+        elif top in own or not set(LIBRARIES).intersection(file.parts):
+            if file.name.startswith("__init__."):
+                below.append("")
+            root = file.parents[len(below)] if len(below) < len(file.parents) else file.parent
+            place = root / top
+            yield from ((root, each) for each in (_files(place) if place.is_dir() else [file]))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (
+        each for each in folder.rglob("*")
+        if each.is_file() and each.suffix != ".pyc" and not set(_CACHES).intersection(each.parts)
+    )  # fmt: skip
+
+
+def _is_plugin_file(module: str, file: Path) -> bool:
+    """Whether a module is a plug-in that was named by its path: it is not called as its file is."""
+    return file.stem != "__init__" and file.name.partition(".")[0] != module.rpartition(".")[2]
+
+
+def _own_tops(side: Loaded) -> frozenset[str]:
+    """Top-level modules of odebench, of plug-ins, and of what is installed from a folder."""
+    named = ((each.module, side.modules.get(each.module)) for each in side.plugins)
+    plugins = {name.partition(".")[0] for name, file in named if file is not None and not _is_plugin_file(name, file)}
+    local = {top for top, names in side.tops.items() if not names.isdisjoint(side.local)}
+    return frozenset({"odebench", *plugins, *local})
+
+
+def _versions(side: Loaded) -> dict[str, str]:
+    """Of all that is not compared byte for byte; a package that is built from sources has a new version each time."""
+    own = {name for top in _own_tops(side) for name in side.tops.get(top, ())}.union(side.local)
+    return {name: version for name, version in side.distributions.items() if name not in own}
