@@ -17,11 +17,8 @@ from odebench.record import AXES, METRICS, Cell, Record
 from odebench.rows import csv_line, read_rows, record_to_row, replace_text
 from odebench.store import JSON_LINES, Key, key_of
 
-# Overheads are there to be looked at. Times, machine, commit and dates would differ in every row of every update.
-_OVERHEADS = ("overhead_forward", "overhead", "wall_ratio")
-COLUMNS = (
-    "suite", *AXES, "status", "reason", *(name for name in METRICS if name in (*EXACT, *ERRORS, *_OVERHEADS)),
-)  # fmt: skip
+# What repeats. Times and their ratios, machine, commit and dates would differ in every row of every update.
+COLUMNS = ("suite", *AXES, "status", "reason", *(name for name in METRICS if name in (*EXACT, *ERRORS)))
 
 Fields = Mapping[str, Any]  # column -> text as it stands in the file, or a value to be written
 

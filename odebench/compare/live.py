@@ -17,6 +17,7 @@ from odebench.compare.runs import Part, plugins_of, run_both
 from odebench.compare.sameness import SENTENCE, same_code
 from odebench.compare.stored import compare_records
 from odebench.compare.trees import Tree, open_tree
+from odebench.compare.undecided import what_would_tell
 from odebench.compare.verdicts import Comparison, Finding, Noise, Verdict, worst_first
 from odebench.errors import UsageError
 from odebench.execute.planning import prepare_plan
@@ -173,18 +174,13 @@ def _finding(bout: Bout, spoiled: bool) -> Finding:
         verdict = Verdict.UNCLEAR
         note = "the base measured twice differs from itself by more than the margin; free the machine and compare again"
     elif verdict is Verdict.UNCLEAR:
-        more = test.more_pairs()
-        note = (
-            "the change is as large as the margin, as far as can be seen; another margin would tell"
-            if more is None
-            else f"about {more} more rounds would tell: give a larger --budget, or a quieter machine"
-        )
+        note = what_would_tell(test)
     interval = test.interval
     return Finding(
         cell.suite, cell.key, bout.metric, verdict,
         base=_typical([*bout.values["base"], *bout.values["again"]]), new=_typical(bout.values["new"]),
-        ratio=interval.ratio if interval else None, low=interval.low if interval else None,
-        high=interval.high if interval else None, margin=test.margin, note=note, samples=len(bout.ratios),
+        ratio=test.estimate, low=interval.low if interval else None, high=interval.high if interval else None,
+        margin=test.margin, note=note, samples=len(bout.ratios),
     )  # fmt: skip
 
 
