@@ -11,8 +11,9 @@ from typing import Any
 from odebench.errors import SuiteError, UsageError
 from odebench.gradients import misfit
 from odebench.peers.peer import Peer
+from odebench.provenance import Provenance
 from odebench.record import AXES, Cell
-from odebench.registry import installed, registries
+from odebench.registry import installed, loaded_plugins, registries
 from odebench.regularisers.regulariser import StepTerm, WeightTerm
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
@@ -30,11 +31,16 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do. `excluded` counts the squares that `exclude` rules took out of the product."""
+    """What a run will do.
+
+    `excluded` counts the squares that `exclude` rules took out of the product; `plugins` are those that were loaded to
+    make the plan.
+    """
 
     suites: tuple[Suite, ...]
     cells: tuple[Planned, ...]
     excluded: int = 0
+    plugins: tuple[Provenance, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """JSON-ready; `from_data` reads it back."""
@@ -42,6 +48,7 @@ class Plan:
             "suites": [{"path": str(each.path), "where": each.where, "data": each.to_data()} for each in self.suites],
             "cells": [[each.cell.to_data(), each.refusal] for each in self.cells],
             "excluded": self.excluded,
+            "plugins": [each.to_data() for each in self.plugins],
         }
 
     @classmethod
@@ -51,6 +58,7 @@ class Plan:
             tuple(Suite.from_data(each["data"], Path(each["path"]), each["where"]) for each in data["suites"]),
             tuple(Planned(Cell.from_data(cell), refusal) for cell, refusal in data["cells"]),
             data["excluded"],
+            tuple(map(Provenance.from_data, data["plugins"])),
         )
 
 
@@ -83,7 +91,7 @@ def make_plan(suites: Sequence[Suite], cuda_devices: int) -> Plan:
         seen |= own
     if clashes:
         raise SuiteError(clashes.values())
-    return Plan(tuple(suites), tuple(planned), excluded)
+    return Plan(tuple(suites), tuple(planned), excluded, loaded_plugins())
 
 
 def _squares(suite: Suite, cuda_devices: int) -> Iterator[dict[str, Any]]:

@@ -36,7 +36,10 @@ TRAINED = (
 # Of a batch, besides: the rows that f was evaluated on, and, of samples that step by themselves, their steps.
 SAMPLED = ("rows_forward", "rows_backward", "steps_fewest", "steps_mean")
 
-COLUMNS = ("suite", "cell", *AXES, "status", "reason", *METRICS, "machine", "commit", "version", "started")
+# Where a row comes from; `plugin_digest` is of the sources of the plugins behind it, empty where there is none.
+ABOUT = ("plugin_digest", "machine", "commit", "version", "started")
+
+COLUMNS = ("suite", "cell", *AXES, "status", "reason", *METRICS, *ABOUT)
 
 # What people type for columns, in `--columns`, `--sort` and `--fail-on`; a short name may stand for several.
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -152,3 +155,5 @@ class Record:
     version: str = ""
     started: str = ""
     curves: Mapping[str, list[float]] = field(default_factory=dict)  # of the way back, see `measure.curves`
+    plugin_digest: str = ""
+    plugins: list[Mapping[str, Any]] = field(default_factory=list)  # all that were loaded, as `Provenance.to_record`

@@ -7,24 +7,23 @@ of options, so nothing is declared twice.
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints, overload
 
+from odebench import plugin_files, provenance
 from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
+from odebench.provenance import Provenance
 from odebench.spec import Spec
 
 T = TypeVar("T", bound=Callable[..., Any])
 MISSING: Any = inspect.Parameter.empty
 NAME = re.compile(r"[^\W\d][\w.-]{0,99}")  # what the keys of cells, filters and tables can hold without quotes
-_PLUGIN = "odebench_plugin_"  # what the modules of plugins that are files are called
 
 
 @dataclass(frozen=True)
@@ -211,7 +210,9 @@ def load_builtins() -> None:
     """
     load_shipped()
     for point in installed():
-        where = f"installed plugin {point.name} = {point.value}"
+        before = _entries()
+        named = f"{point.name} = {point.value}"
+        where = f"installed plugin {named}"
         try:
             offered = point.load()
         except UsageError:
@@ -222,6 +223,7 @@ def load_builtins() -> None:
         registry = registries[point.group.removeprefix("odebench.").removesuffix("s")]
         if not inspect.ismodule(offered) and all(entry.factory is not offered for entry in registry):
             registry.register(point.name)(offered)
+        _remember(named, provenance.of_module(named, point.module, point.dist), before)
 
 
 def load_plugin(where: str) -> None:
@@ -230,40 +232,52 @@ def load_plugin(where: str) -> None:
     Raises:
         UsageError: it is not there, or it raised while it was imported.
     """
-    path = Path(where)
+    path, before = Path(where), _entries()
     try:
         if path.suffix == ".py" or path.exists():
-            _load_file(path)
+            plugin_files.load_file(path)
+            source = provenance.of_file(where, path)
         else:
             importlib.import_module(where)
+            source = provenance.of_module(where, where)
     except UsageError:
         raise
     except SystemExit as error:
         raise UsageError(f"plugin {where}: it asked Python to exit ({error.code!r}) while it was imported") from error
     except Exception as error:
         raise UsageError(f"plugin {where}: {type(error).__name__}: {error}") from error
+    _remember(where, source, before)
 
 
-def _load_file(path: Path) -> None:
-    if path.suffix != ".py" or not path.is_file():
-        raise UsageError(f"plugin {path}: there is no such Python file")
-    name = _PLUGIN + sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    if name in sys.modules:
-        return
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+def loaded_plugins() -> tuple[Provenance, ...]:
+    """Where the plugins come from that this process has loaded so far, installed ones first."""
+    everything = _entries()
+    return tuple(
+        provenance.with_names(source, (*fresh, *(each for each in everything if _is_of(source, each))))
+        for source, fresh in _loaded.values()
+    )
+
+
+_loaded: dict[str, tuple[Provenance, list[Entry]]] = {}  # as named -> where from, and what its import registered
+
+
+def _entries() -> list[Entry]:
+    return [entry for registry in registries.values() for entry in registry]
+
+
+def _remember(where: str, source: Provenance, before: list[Entry]) -> None:
+    known = {id(entry) for entry in before}
+    _loaded.setdefault(where, (source, [entry for entry in _entries() if id(entry) not in known]))
+
+
+def _is_of(source: Provenance, entry: Entry) -> bool:
+    """Whether one of its files defines the entry: it may have been imported before, by another plugin."""
+    file = getattr(sys.modules.get(entry.factory.__module__), "__file__", None)
+    return isinstance(file, str) and file in source.places
 
 
 def _source(factory: Callable[..., Any]) -> str:
     module = factory.__module__
-    if module.startswith(_PLUGIN):
+    if module.startswith(plugin_files.PREFIX):
         return str(getattr(sys.modules.get(module), "__file__", module))
     return "odebench" if module.startswith("odebench.") else module

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from odebench.errors import OdebenchError, ResultsError
-from odebench.record import AXES, COLUMNS, METRICS, STATUSES, Cell, Record
+from odebench.record import ABOUT, AXES, COLUMNS, METRICS, STATUSES, Cell, Record
 from odebench.spec import Spec
 from odebench.suite.spelling import DIGITS, parse
-
-_TEXT = ("machine", "commit", "version", "started")
 
 
 def record_to_row(record: Record) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def record_to_row(record: Record) -> dict[str, Any]:
         row[axis] = str(value) if isinstance(value, Spec) else value
     row |= {"status": record.status, "reason": record.reason}
     row |= {name: record.metrics.get(name) for name in METRICS}
-    row |= {name: getattr(record, name) for name in _TEXT}
+    row |= {name: getattr(record, name) for name in ABOUT}
     return row | {name: value for name, value in record.metrics.items() if name not in row}
 
 
@@ -136,9 +134,9 @@ def record_of(at: str, row: Mapping[str, str]) -> Record:
         raise ResultsError(f"{at}: status: {row['status'][:60]!r} is none of {', '.join(STATUSES)}")
     metrics = {}
     for name, text in row.items():
-        if text and name not in ("suite", "cell", "reason", "status", *AXES, *_TEXT):
+        if text and name not in ("suite", "cell", "reason", "status", *AXES, *ABOUT):
             metrics[name] = _number(at, name, text)
-    about: dict[str, Any] = {name: row.get(name, "") for name in _TEXT}
+    about: dict[str, Any] = {name: row.get(name, "") for name in ABOUT}
     return Record(_cell(at, row), row["status"], row.get("reason", ""), metrics, **about)
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from odebench.errors import OdebenchError, ResultsError, UsageError
-from odebench.record import FORMAT, STATUSES, Cell, Record
+from odebench.record import ABOUT, FORMAT, STATUSES, Cell, Record
 from odebench.rows import columns_of, csv_line, read_csv, record_to_row, replace_text, write_csv
 from odebench.suite.spelling import DIGITS
 
@@ -27,9 +27,10 @@ JSON_LINES = (".jsonl", ".json")
 Key = tuple[str, str]  # suite, cell
 _CELL = {"suite": str, "device": str, "dtype": str, "batch": int, "seed": int}
 _RECORD = {
-    **dict.fromkeys(("reason", "machine", "commit", "version", "started"), str),
+    **dict.fromkeys(("reason", *ABOUT), str),
     **dict.fromkeys(("metrics", "samples", "settings", "curves"), dict),
     "mesh": list,
+    "plugins": list,
 }
 _FIELDS = [each.name for each in fields(Record) if each.name != "cell"]
 
@@ -210,8 +211,9 @@ def read_lines(path: Path, whole: bool = False) -> list[tuple[str, Record]]:
 def record_to_data(record: Record) -> dict[str, Any]:
     """One line of records.jsonl, as plain data."""
     data = {name: getattr(record, name) for name in _FIELDS} | {"notes": list(record.notes)}
-    if not record.curves:
-        del data["curves"]  # most cells have none
+    for name in ("curves", "plugin_digest", "plugins"):
+        if not data[name]:
+            del data[name]  # most cells have none
     return {"format": FORMAT, "cell": record.cell.to_data(), "key": record.cell.key, **data}
 
 

@@ -17,6 +17,8 @@ COLUMNS: dict[str, str] = {
     "seed": "Of the starts of the other rows, and of neural parameters.",
     "status": "How the cell ended: ok, refused, diverged, out_of_memory, timed_out, crashed or failed.",
     "reason": "One sentence where the status is not ok.",
+    "plugin_digest": "A digest of the sources of the plugins behind the row; empty where there is none. The same code "
+    "at another place has the same digest; after an edit, in a helper module too, it is another.",
     "machine": "The processor, its cores, GPUs, and a digest of all that may decide a time. Do not compare times of "
     "different machines.",
     "commit": "The git commit of the folder that the run was started in; `-dirty` where tracked files differed.",

@@ -50,7 +50,7 @@ def _cell(payload: dict[str, Any], send: Send) -> None:
     with suppress(ImportError):
         # Not needed here, but torch imports it at the first vector-Jacobian product, in the midst of being measured.
         importlib.import_module("torch.fx.experimental.symbolic_shapes")
-    _load(payload["plugins"])
+    _load(payload["plugins"], send)
     truth = payload["truth"]
     measure_cell(
         Cell.from_data(payload["cell"]), Measure(**payload["measure"]), Path(truth) if truth is not None else None, send
@@ -60,7 +60,7 @@ def _cell(payload: dict[str, Any], send: Send) -> None:
 def _train(payload: dict[str, Any], send: Send) -> None:
     from odebench.training.cell import train_cell
 
-    _load(payload["plugins"])
+    _load(payload["plugins"], send)
     checkpoint = payload["checkpoint"]
     train_cell(
         Cell.from_data(payload["cell"]),
@@ -84,10 +84,12 @@ def _probe(payload: dict[str, Any], send: Send) -> None:
     send({"answer": answer})
 
 
-def _load(plugins: list[str]) -> None:
+def _load(plugins: list[str], send: Send | None = None) -> None:
     registry.load_builtins()
     for plugin in plugins:
         registry.load_plugin(plugin)
+    if send is not None and (loaded := registry.loaded_plugins()):
+        send({"plugins": [each.to_data() for each in loaded]})
 
 
 _JOBS: dict[str, Job] = {"plan": _plan, "truth": _truth, "cell": _cell, "train": _train, "probe": _probe}

@@ -1,7 +1,7 @@
 """What a worker says while it works: one JSON object per line, so that whatever ends it, what came before is kept.
 
     {"metrics": {…}} {"samples": {…}} {"mesh": […]} {"notes": […]} {"settings": {…}}   parts of a record, in any order
-    {"curves": {…}}                                                                 another part
+    {"curves": {…}} {"plugins": […]}                                                other parts
     {"answer": …}                                                                   the answer of a job that is no cell
     {"done": true}  or  {"failed": {"status": …, "reason": …}}                        always the last
 
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from odebench.provenance import Provenance
 from odebench.record import STATUSES
 
 LARGEST_ANSWER = 1 << 28  # bytes; a mesh of ten million nodes
@@ -30,6 +31,7 @@ class Answer:
     mesh: list[float] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    plugins: list[dict[str, Any]] | None = None  # those it loaded, as `Provenance.to_data`
     settings: dict[str, Any] = field(default_factory=dict)
     answer: Any = None
     done: bool = False
@@ -74,6 +76,10 @@ def _lists(value: Any) -> dict[str, list[float]]:
     return {key: _floats(each) for key, each in value.items()}
 
 
+def _provenance(value: Any) -> list[dict[str, Any]]:
+    return [Provenance.from_data(each).to_data() for each in value]
+
+
 def _failed(value: Any) -> tuple[str, str]:
     if value["status"] not in STATUSES:
         raise ValueError
@@ -86,6 +92,7 @@ _MERGE: dict[str, Callable[[Answer, Any], None]] = {
     "mesh": lambda to, value: setattr(to, "mesh", _floats(value)),
     "curves": lambda to, value: setattr(to, "curves", _lists(value)),
     "notes": lambda to, value: to.notes.extend(str(each) for each in value),
+    "plugins": lambda to, value: setattr(to, "plugins", _provenance(value)),
     "settings": lambda to, value: to.settings.update(value),
     "answer": lambda to, value: setattr(to, "answer", value),
     "done": lambda to, value: setattr(to, "done", bool(value)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from odebench.execute.schedule import Schedule, Task, checkpoint_of, now
 from odebench.execute.stages import TRAINING, stage_of
 from odebench.execute.truths import Truths
 from odebench.plan import Plan, Planned
+from odebench.provenance import Provenance, behind, joint_digest
 from odebench.record import Cell, Record
 from odebench.store import Store, key_of
 from odebench.suite.loading import Suite
@@ -86,7 +87,7 @@ def run_suites(
                 _describe_machine(store, plan, missing, crew, {"filter": where.text if where else None, "jobs": jobs})
             owner = _owners(plan)
             schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, folder)
-            _Run(store, crew, truths, schedule, watcher, jobs).go()
+            _Run(store, crew, truths, schedule, watcher, jobs, lambda cell: plugins_of(plan, owner(cell))).go()
             records = tuple(store.records())
     return RunResult(folder, records, exit_code(records))
 
@@ -120,6 +121,7 @@ class _Run:
     schedule: Schedule
     observer: Observer
     jobs: int
+    plugins: Callable[[Cell], tuple[Provenance, ...]]  # of the cell's suite, as the plan loaded them
 
     def go(self) -> None:
         """Until no cell is left."""
@@ -173,15 +175,20 @@ class _Run:
             Record(
                 task.cell, worker.status, worker.reason, said.metrics, said.samples, said.mesh, tuple(notes),
                 {**said.settings, "jobs": self.jobs}, started=task.started, curves=said.curves,
-            )
+            ),
+            # A worker that died before it could say what it had loaded had the plan's plugins in front of it.
+            self.plugins(task.cell) if said.plugins is None else tuple(map(Provenance.from_data, said.plugins)),
         )  # fmt: skip
 
     def _refusal(self, planned: Planned) -> Record:
-        return self._stamped(Record(planned.cell, "refused", planned.refusal or "", started=now()))
+        return self._stamped(
+            Record(planned.cell, "refused", planned.refusal or "", started=now()), self.plugins(planned.cell)
+        )
 
-    def _stamped(self, record: Record) -> Record:
+    def _stamped(self, record: Record, plugins: tuple[Provenance, ...]) -> Record:
         return replace(
-            record, machine=machine.fingerprint(), commit=machine.commit(), version=machine.version()
+            record, machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
+            plugin_digest=joint_digest(behind(record.cell, plugins)), plugins=[each.to_record() for each in plugins],
         )  # fmt: skip
 
     def _save(self, *records: Record) -> None:
@@ -203,6 +210,12 @@ def _describe_machine(
         crew.start(Job("probe", {}, _PROBE, fresh=devices != {"cpu"}))
         (worker,) = crew.wait()
         store.describe_machine(facts | {"torch": worker.answer.answer or {"trouble": worker.reason}})
+
+
+def plugins_of(plan: Plan, suite: Suite) -> tuple[Provenance, ...]:
+    """Those that a worker of `suite` loads: its own, and the installed ones."""
+    others = {each for other in plan.suites for each in other.plugins} - set(suite.plugins)
+    return tuple(each for each in plan.plugins if each.plugin not in others)
 
 
 def _owners(plan: Plan) -> Any:

@@ -10,14 +10,14 @@ from typing import Any
 from odebench.measure.metrics import MEANINGS
 from odebench.page.repeat import commands
 from odebench.page.sources import Source
-from odebench.record import ALIASES, AXES
+from odebench.record import ABOUT, ALIASES, AXES
 from odebench.report.looks import look_of, shown
 from odebench.report.table import reading_table
 from odebench.report.text import plain
 from odebench.rows import columns_of, record_to_row
 
 NAMES = ("suite", *AXES, "status")
-TEXTS = ("reason", "machine", "commit", "version", "started")
+TEXTS = ("reason", *ABOUT)
 _CHOICES = 300  # values of one column that a list to choose from may have
 
 
