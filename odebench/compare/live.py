@@ -57,7 +57,9 @@ def compare_live(question: Question, watcher: Watcher | None = None) -> Comparis
     margins = _margins(question.policy)
     with ExitStack() as ending:
         base, new = _parts(question, ending)
-        same = False if _two_solvers_of_one_tree(question, base, new) else _same_code(base, new)
+        same = False
+        if not _two_solvers_of_one_tree(question, base, new):
+            (base, new), same = _looked_at(base, new)
         before, after = run_both(base, new, question.where)
         if question.base.solver is not None:
             before = _under_one_name(before, after)
@@ -89,12 +91,19 @@ def _two_solvers_of_one_tree(question: Question, base: Part, new: Part) -> bool:
     return one and question.base.solver is not None
 
 
-def _same_code(base: Part, new: Part) -> bool:
-    """Whether two sides hold equal sources, after each was seen to load its own."""
+def _looked_at(base: Part, new: Part) -> tuple[tuple[Part, Part], bool]:
+    """The sides after each was seen to load its own code, and whether that is the same on both.
+
+    Processes of them that load something else later on will be noticed.
+    """
     plugins = dict.fromkeys(each for part in (base, new) for suite in part.suites for each in suite.plugins)
     sides = look_at((base.tree, new.tree), list(plugins))
     require_own_code(*sides)
-    return same_code(*sides)
+    one, two = (
+        replace(part, tree=replace(part.tree, sources=side.sources))
+        for part, side in zip((base, new), sides, strict=True)
+    )
+    return (one, two), same_code(*sides)
 
 
 def _exact(counted: Comparison) -> tuple[Finding, ...]:

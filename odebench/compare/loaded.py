@@ -14,7 +14,7 @@ from typing import Any
 from odebench.compare import probe
 from odebench.compare.package import plain_name
 from odebench.compare.sources import folder_of
-from odebench.compare.trees import Tree
+from odebench.compare.trees import Source, Tree, sources_of
 from odebench.errors import UsageError
 
 _PATIENCE = 180.0  # seconds for all plugins to load, and whatever they import
@@ -44,6 +44,7 @@ class Loaded:
     tops: Mapping[str, frozenset[str]]  # top-level module -> distributions it is of
     local: Mapping[str, Path]  # of these, what was installed from a folder
     python: str
+    sources: frozenset[Source] | None  # of plug-ins; None of an odebench that does not tell
 
     @classmethod
     def from_data(cls, tree: Tree, data: Mapping[str, Any]) -> Loaded:
@@ -57,6 +58,7 @@ class Loaded:
             {top: frozenset(map(plain_name, names)) for top, names in data["tops"].items()},
             {name: folder for name, folder in folders if folder is not None},
             data["python"],
+            None if data["sources"] is None else sources_of(data["sources"]),
         )
 
 

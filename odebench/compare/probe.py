@@ -20,6 +20,7 @@ from contextlib import suppress
 from importlib.metadata import distributions, packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -46,7 +47,15 @@ def look(plugins: list[str], names: list[str]) -> dict[str, Any]:
         "tops": packages_distributions(),
         "local": {each.name: text for each in distributions() if (text := each.read_text("direct_url.json"))},
         "python": sys.version,
+        "sources": [each.to_data() for each in registry.loaded_plugins()]
+        if "loaded_plugins" in vars(registry)
+        else None,
     }
+
+
+def _sources(registry: ModuleType) -> list[dict[str, Any]] | None:
+    known = vars(registry).get("loaded_plugins")  # an older odebench has none
+    return None if known is None else [each.to_data() for each in known()]
 
 
 def _module_of(plugin: str) -> str:

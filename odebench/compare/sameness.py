@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from odebench.compare.belonging import LIBRARIES, belongs
+from odebench.compare.belonging import LIBRARIES
 from odebench.compare.loaded import Loaded
+from odebench.plugin_files import PREFIX
 
 SENTENCE = "the same code on both sides"
 _CACHES = ("__pycache__",)
@@ -16,14 +17,14 @@ _CACHES = ("__pycache__",)
 def same_code(base: Loaded, new: Loaded) -> bool:
     """Whether all that the sides could load of their own is equal, byte for byte; in doubt it is not.
 
-    Of sources, all that lies where imports look is compared, loaded or not: fields and schemes import at any time. Of
-    environments, what is installed from folders and what plug-ins are of; all else by its version.
+    Of plug-ins their sources are compared. Of a folder, besides, all that lies where imports look, loaded or not:
+    fields and schemes import at any time. Of an environment, what is installed from folders; all else by its version.
     """
-    if base.tree.installed is not new.tree.installed:
+    if base.tree.installed is not new.tree.installed or base.sources is None or base.sources != new.sources:
         return False
     if not base.tree.installed:
         points = [[each.entry_points for each in side.tree.packages] for side in (base, new)]
-        return points[0] == points[1] and _digests(base, new) == _digests(new, base)
+        return points[0] == points[1] and _digests(base) == _digests(new)
     own = [_own_tops(side) for side in (base, new)]
     return (
         base.python == new.python
@@ -31,36 +32,32 @@ def same_code(base: Loaded, new: Loaded) -> bool:
         and own[0] == own[1]
         and own[0] <= {name.partition(".")[0] for name in base.modules}
         and own[1] <= {name.partition(".")[0] for name in new.modules}
-        and _digests(base, new) == _digests(new, base)
+        and _digests(base) == _digests(new)
     )
 
 
-def _digests(side: Loaded, other: Loaded) -> dict[str, str]:
+def _digests(side: Loaded) -> dict[str, str]:
     """What lies where -> its digest."""
-    found = _installed_files(side) if side.tree.installed else _source_files(side, other)
+    found = _installed_files(side) if side.tree.installed else _source_files(side)
     return {str(file.relative_to(top)): hashlib.sha256(file.read_bytes()).hexdigest() for top, file in found}
 
 
-def _source_files(side: Loaded, other: Loaded) -> Iterator[tuple[Path, Path]]:
+def _source_files(side: Loaded) -> Iterator[tuple[Path, Path]]:
     (home,) = side.tree.homes
     for path in (each for each in side.tree.paths if each.is_relative_to(home)):
         yield from ((home, file) for file in path.glob("*.py"))
         for folder in (each for each in path.iterdir() if each.is_dir() and each.name.isidentifier()):
             if path != home or (folder / "__init__.py").is_file():
                 yield from ((home, file) for file in _files(folder))
-    for each in side.plugins:
-        file = side.modules.get(each.module)
-        if file is not None and belongs(file, side, other):
-            yield from ((home, beside) for beside in file.parent.glob("*.py"))
 
 
 def _installed_files(side: Loaded) -> Iterator[tuple[Path, Path]]:
     own = _own_tops(side)
     for name, file in side.modules.items():
         top, *below = name.split(".")
-        if _is_plugin_file(name, file):
-            yield from ((file.parent, each) for each in file.parent.glob("*.py"))
-        elif top in own or not set(LIBRARIES).intersection(file.parts):
+        if top.startswith(PREFIX):
+            continue
+        if top in own or not set(LIBRARIES).intersection(file.parts):
             if file.name.startswith("__init__."):
                 below.append("")
             root = file.parents[len(below)] if len(below) < len(file.parents) else file.parent
@@ -75,15 +72,10 @@ def _files(folder: Path) -> Iterator[Path]:
     )  # fmt: skip
 
 
-def _is_plugin_file(module: str, file: Path) -> bool:
-    """Whether a module is a plug-in that was named by its path: it is not called as its file is."""
-    return file.stem != "__init__" and file.name.partition(".")[0] != module.rpartition(".")[2]
-
-
 def _own_tops(side: Loaded) -> frozenset[str]:
     """Top-level modules of odebench, of plug-ins, and of what is installed from a folder."""
-    named = ((each.module, side.modules.get(each.module)) for each in side.plugins)
-    plugins = {name.partition(".")[0] for name, file in named if file is not None and not _is_plugin_file(name, file)}
+    named = (each.module.partition(".")[0] for each in side.plugins if each.module in side.modules)
+    plugins = {name for name in named if not name.startswith(PREFIX)}  # what is a file is among the sources
     local = {top for top, names in side.tops.items() if not names.isdisjoint(side.local)}
     return frozenset({"odebench", *plugins, *local})
 

@@ -8,16 +8,24 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import odebench
 from odebench.compare.package import Package, find_package, source_folders
 from odebench.compare.sources import folders_installed_from, library_folders
 from odebench.errors import UsageError
+
+Source = tuple[str, str]  # of a plug-in: its file, relative to the folder that holds it, and the digest of its sources
+
+
+def sources_of(plugins: Iterable[Mapping[str, Any]]) -> frozenset[Source]:
+    """Of plug-ins as `Provenance` and records have them."""
+    return frozenset((str(each["file"]), str(each["digest"])) for each in plugins)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Tree:
     packages: tuple[Package, ...] = ()
     installed: bool = False
     unpacked: bool = False  # from a revision of the repository at `origin`
+    sources: frozenset[Source] | None = None  # of the plug-ins that it was seen to load, where that is known
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,6 +68,20 @@ class Tree:
         places = [each / file.relative_to(self.origin) for each in self.homes]
         # Sources that lack the file are not to be given another's; an environment need not have been built from here.
         return str(next((each for each in places if each.exists() or not self.installed), path))
+
+    def require_sources(self, plugins: Iterable[Mapping[str, Any]] | None) -> None:
+        """Make sure that a process of this tree, which says what it loaded, loaded what this tree was seen to hold.
+
+        Raises:
+            UsageError: it loaded other sources: another file, or they were edited in the meantime.
+        """
+        if self.sources is None or plugins is None:
+            return
+        for file, digest in sorted(sources_of(plugins) - self.sources):
+            raise UsageError(
+                f"{self.label}: a process loaded {file} with other sources (digest {digest}) than those of this side; "
+                "leave the code alone while it is compared, or install each side into an environment of its own"
+            )
 
     def holds(self, module: str) -> bool:
         """Whether its sources have a file for `module` where imports look first."""

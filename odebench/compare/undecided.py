@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp, expm1
 
-from odebench.compare.evidence import Test, spread
+from odebench.compare.evidence import Test
 from odebench.compare.interval import fewest
 
 # Times the margin. An estimate between the first two with an interval no wider than the third is that of a change which
@@ -23,9 +23,9 @@ def what_would_tell(test: Test) -> str:
     if near and found and found.high - found.low <= _NARROW * test.margin:
         return "the change is about as large as the margin; another margin would tell"
     where = "beyond the margin" if effect > test.margin else "within the margin"
-    noise = spread(test.samples)
-    varies = f"{100 * expm1(noise):.2g} %" if expm1(noise) < 1 else f"a factor of {exp(noise):.2g}"
+    reach = max(test.samples) - min(test.samples)
+    apart = f"{100 * expm1(reach):.2g} %" if expm1(reach) < 1 else f"a factor of {exp(reach):.2g}"
     return (
-        f"{short}the estimate is {where}, but a pair of processes varies by {varies}, too much to be sure; "
+        f"{short}the estimate is {where}, but pairs of processes are up to {apart} apart, too far to be sure; "
         "a quieter machine would tell"
     )
