@@ -52,7 +52,7 @@ def halve(f, t, dt, y):
 """
 SUITE = """\
 name: gated
-problems: [{mlp: {dim: 4, hidden: 8}}]
+problems: [linear_decay]
 solvers: [halves]
 gradients: [direct]
 stepping: [{fixed: {steps: 10}}]
@@ -63,7 +63,7 @@ FAULTS = {
     "evaluation": _STEPS.replace("    y = y + dt", "    f(t, y)\n    y = y + dt", 1),
     "leak": "import torch\n\nKEPT = []\n\n\n" + _STEPS.replace(
         "    y = y", "    KEPT.append(torch.zeros(1000, dtype=torch.float64))\n    y = y", 1),
-    "time": "import time\n\n\n" + _STEPS.replace("    y = y", "    time.sleep(0.002)\n    y = y", 1),
+    "time": _STEPS.replace("    y = y", "    sum(range(50_000))\n    y = y", 1),
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from odebench.compare.evidence import Test, disturbed, floor_of, stage_level
 from odebench.compare.loaded import look_at
 from odebench.compare.policy import NOISY, Policy
 from odebench.compare.runs import Part, plugins_of, run_both
-from odebench.compare.sameness import SENTENCE, same_code
-from odebench.compare.stored import compare_records
+from odebench.compare.sameness import same_code
+from odebench.compare.stored import SAME_CODE, compare_records
 from odebench.compare.trees import Tree, open_tree
 from odebench.compare.undecided import what_would_tell
 from odebench.compare.verdicts import Comparison, Finding, Noise, Verdict, worst_first
@@ -67,7 +67,7 @@ def compare_live(question: Question, watcher: Watcher | None = None) -> Comparis
         counted = compare_records(before, after, question.policy, *labels)
         if same and question.base.solver is None:
             # What repeats was compared all the same: data may differ where code does not. Times could only mislead.
-            told = f"{SENTENCE}, so that no times were measured"
+            told = f"{SAME_CODE}, so that no times were measured"
             return replace(counted, findings=_exact(counted), notes=(told, *counted.notes))
         bouts = _bouts(base, before, after, question.base.solver is not None, margins)
         rounds = fight(bouts, base.tree, new.tree, question.limits, watcher) if bouts else 0

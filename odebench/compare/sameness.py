@@ -10,7 +10,6 @@ from odebench.compare.belonging import LIBRARIES
 from odebench.compare.loaded import Loaded
 from odebench.plugin_files import PREFIX
 
-SENTENCE = "the same code on both sides"
 _CACHES = ("__pycache__",)
 
 

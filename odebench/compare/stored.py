@@ -28,6 +28,8 @@ from odebench.store import Key
 # happens to sit on all the solves of a cell and not on its bare loops, the median goes along. So there is one floor.
 STORED_FACTOR = 10.0
 
+SAME_CODE = "the same code on both sides"
+
 # Below it a median is worth nothing: with one repeat, overhead_forward differed by a factor of up to 124.
 FEWEST_REPEATS = 6
 
@@ -60,6 +62,19 @@ def compare_records(
 ) -> Comparison:
     """The same of records at hand."""
     return compare_results(Results(base_name, tuple(base)), Results(new_name, tuple(new)), policy)
+
+
+def with_provenance(comparison: Comparison, base: Results, new: Results) -> Comparison:
+    """`comparison` with a note where every cell that has a plug-in behind it has the same sources of it on both sides.
+
+    Nobody else tells whoever measured an installed package twice.
+    """
+    both = [(record, new.cells[key]) for key, record in base.cells.items() if key in new.cells]
+    digests = [(one.plugin_digest, two.plugin_digest) for one, two in both if one.plugin_digest or two.plugin_digest]
+    if not digests or any(one != two for one, two in digests):
+        return comparison
+    note = f"{SAME_CODE}: the sources of all plug-ins are equal"
+    return replace(comparison, notes=(note, *comparison.notes))
 
 
 def confirmed(first: Comparison, second: Comparison) -> Comparison:
