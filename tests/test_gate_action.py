@@ -1,4 +1,4 @@
-"""The trial of docs/ci.md: packages in git repositories, faults planted in pull requests, and the very scripts of CI."""
+"""The trial of docs/ci.md: packages in git repositories, pull requests with planted faults, and the scripts of CI."""
 
 from __future__ import annotations
 
@@ -29,6 +29,22 @@ PLANTED = {
     "leak": (EXACT, "peak_memory_bytes"),
     "time": ("wall_seconds > 20%", "wall_seconds"),
 }
+# A plug-in of the suite, beside it; Thirds takes an evaluation more.
+MORE = """\
+from odebench import solver
+from gated_solvers.halves import Halves
+
+
+class Thirds(Halves):
+    def step(self, f, t, dt, state):
+        f(t, state[0])
+        return super().step(f, t, dt, state)
+
+
+@solver("more")
+def more():
+    return {scheme}()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +88,7 @@ def test_the_action_takes_what_it_is_given_and_puts_none_of_it_into_a_script() -
     assert not any("${{" in each.get("run", "") for each in STEPS.values())
     used = re.findall(r"inputs\.([\w-]+)", json.dumps(ACTION["runs"]))
     assert set(used) == set(DEFAULTS)
-    table = dict(re.findall(r"^\| `([\w-]+)`(?:, `strict`)? \| .* \| (.*) \|$", test_docs_ci.PAGE, re.MULTILINE))
+    table = dict(re.findall(r"^\| `([\w-]+)`(?:, `strict`)? \| .* \|(.*)\|$", test_docs_ci.PAGE, re.MULTILINE))
     assert set(table) | {"strict"} == set(DEFAULTS)
 
 
@@ -111,18 +127,9 @@ def test_a_pull_request_that_touches_documents_only_passes_and_spends_no_time(ma
 def test_plugins_of_the_suite_that_are_files_are_each_side_s_own(machine: Machine, package: Path) -> None:
     suite, plugin = package / "benchmarks" / "suite.yaml", package / "benchmarks" / "more.py"
     suite.write_text(suite.read_text().replace("[halves]", "[more]") + "plugins: [more.py]\n")
-    text = (
-        "from odebench import solver\nfrom gated_solvers.halves import Halves\n\n@solver('more')\nclass More(Halves):\n"
-    )
-    plugin.write_text(text.replace("class More(Halves):", "def more():\n    return Halves()"))
+    plugin.write_text(MORE.format(scheme="Halves"))
     commit(package)
-    plugin.write_text(
-        plugin.read_text().replace(
-            "    return Halves()",
-            "    return Twice()\n\nclass Twice(Halves):\n    def step(self, f, t, dt, state):\n        f(t, state[0])\n"
-            "        return super().step(f, t, dt, state)",
-        )
-    )
+    plugin.write_text(MORE.format(scheme="Thirds"))
     commit(package)
     done = act(machine, package, **{"fail-on": EXACT})
     assert done.returncode == 1, done.stdout + done.stderr
