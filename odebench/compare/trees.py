@@ -178,7 +178,15 @@ def _unpack(commit: str, here: Path, root: Path) -> None:
     if done.returncode:
         raise UsageError(f"git cannot unpack {commit}: {done.stderr.decode(errors='replace').strip()}")
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(root, filter="data")
+        archive.extractall(root, filter=_inside)
+
+
+def _inside(member: tarfile.TarInfo, root: str) -> tarfile.TarInfo | None:
+    """What a revision holds, but for links that lead out of it: what is behind them is no part of the revision."""
+    try:
+        return tarfile.data_filter(member, root)
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
+        return None
 
 
 def _git(where: Path, *words: str) -> str:
