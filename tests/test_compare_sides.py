@@ -333,11 +333,13 @@ def test_an_installed_package_that_is_no_part_of_a_side_may_be_there(
 
 @pytest.mark.slow
 def test_two_environments_that_share_the_package_are_refused_and_two_that_do_not_are_taken(tmp_path: Path) -> None:
-    package = make_package(tmp_path / "package", "src", "setuptools")
+    package = make_package(tmp_path / "package", "src")
     outer = make_machine(tmp_path / "outer")
     outer.install(package)
     for name in ("one", "two"):
-        outer.run("python", "-m", "venv", "--system-site-packages", str(tmp_path / name), where=tmp_path)
+        outer.run(
+            "python", "-m", "venv", "--without-pip", "--system-site-packages", str(tmp_path / name), where=tmp_path
+        )
     with pytest.raises(UsageError, match=r"both sides load one and the same file for installed plugin halves = "):
         sides(str(tmp_path / "one"), str(tmp_path / "two"))
     for name in ("one", "two"):
@@ -351,8 +353,11 @@ def test_two_environments_that_share_the_package_are_refused_and_two_that_do_not
               where=tmp_path)  # fmt: skip
     sides(str(tmp_path / "one"), str(tmp_path / "two"))
     assert SAME == [False]
-    outer.run(str(tmp_path / "one/bin/python"), "-m", "pip", "install", "-q", "--force-reinstall", "-e", str(package),
-              where=tmp_path)  # fmt: skip
+    # As an editable installation: a path, and metadata.
+    outer.run(str(tmp_path / "one/bin/python"), "-m", "pip", "uninstall", "-q", "-y", "gated-solvers", where=tmp_path)
+    (library,) = (tmp_path / "one" / "lib").glob("python*/site-packages")
+    (library / "gated.pth").write_text(str(package / "src"))
+    assert read_package(package).write_metadata(library)
     with pytest.raises(UsageError, match=r"is loaded from .*, which is of the other side"):
         sides(str(tmp_path / "one"), str(package))
 
