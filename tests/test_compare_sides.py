@@ -207,6 +207,24 @@ def test_what_may_be_imported_at_any_time_counts_as_code(package: Path, files: d
     assert SAME == [False]
 
 
+def test_a_namespace_beside_documents_counts_as_code_where_it_was_imported_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = "import company.parts.more\n" + SOLVER.format(name="mine")
+    point = '[project.entry-points."odebench.solvers"]\nmine = "company.solvers.mine:Scheme"\n'
+    write(tmp_path, {"pyproject.toml": PROJECT + point, "company/solvers/__init__.py": "", "notes/x.txt": ""})
+    write(tmp_path, {"company/solvers/mine.py": solver, "company/parts/more.py": "X = 1\n"})
+    git("init", "-q", "-b", "main", where=tmp_path)
+    commit(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {"notes/x.txt": "more"})
+    sides("HEAD", ".")
+    assert SAME == [True]
+    write(tmp_path, {"company/parts/more.py": "X = 2\n"})
+    sides("HEAD", ".")
+    assert SAME == [False]
+
+
 def test_neighbours_of_a_plugin_file_count_as_code(package: Path) -> None:
     write(package, {"bench/mine.py": "import beside\n" + SOLVER.format(name="mine"), "bench/beside.py": "X = 1\n"})
     commit(package)

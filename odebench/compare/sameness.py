@@ -43,10 +43,13 @@ def _digests(side: Loaded) -> dict[str, str]:
 
 def _source_files(side: Loaded) -> Iterator[tuple[Path, Path]]:
     (home,) = side.tree.homes
+    # Where packages lie beside documents and tests, folders count that are packages or were imported from.
+    mixed = {home, side.tree.root, *(each.folder for each in side.tree.packages)}
+    imported = {name.partition(".")[0] for name in side.modules}
     for path in (each for each in side.tree.paths if each.is_relative_to(home)):
         yield from ((home, file) for file in path.glob("*.py"))
         for folder in (each for each in path.iterdir() if each.is_dir() and each.name.isidentifier()):
-            if path != home or (folder / "__init__.py").is_file():
+            if path not in mixed or folder.name in imported or (folder / "__init__.py").is_file():
                 yield from ((home, file) for file in _files(folder))
 
 
