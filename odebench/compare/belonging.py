@@ -68,13 +68,14 @@ def _lies_in(file: Path, folder: Path) -> bool:
 def _to_be_own(side: Loaded, other: Loaded) -> Iterator[tuple[str, str]]:
     """Each loaded module that has to be of `side`, and what to call it; plug-ins first."""
     own = own_distributions(side, other)
+    tops = {top for name in own for top in side.tops.get(name, ())}
     for each in side.plugins:
         asked = each.named and not _of_odebench(each.module)
         if each.module in side.modules and not side.tree.installed and (asked or each.distribution in own):
             yield each.module, each.what
     for module, file in side.modules.items():
         top = module.partition(".")[0]
-        held = not side.tree.installed and (side.tree.holds(module) or not own.isdisjoint(side.tops.get(top, ())))
+        held = not side.tree.installed and (top in tops or side.tree.holds(module))
         if held or (not _of_odebench(module) and _of_another(file, side, other)):
             yield module, f"module {module}"
 

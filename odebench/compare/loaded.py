@@ -41,7 +41,7 @@ class Loaded:
     modules: Mapping[str, Path]
     plugins: tuple[Plugin, ...]
     distributions: Mapping[str, str]  # what is installed -> version
-    tops: Mapping[str, frozenset[str]]  # top-level module -> distributions it is of
+    tops: Mapping[str, frozenset[str]]  # distribution -> its top-level modules, of those that may matter
     local: Mapping[str, Path]  # of these, what was installed from a folder
     python: str
     sources: frozenset[Source] | None  # of plug-ins; None of an odebench that does not tell
@@ -55,7 +55,7 @@ class Loaded:
             {name: Path(file).resolve() for name, file in data["modules"].items()},
             tuple(Plugin(**{**each, "distribution": plain_name(each["distribution"])}) for each in data["plugins"]),
             {plain_name(name): version for name, version in data["distributions"].items()},
-            {top: frozenset(map(plain_name, names)) for top, names in data["tops"].items()},
+            {plain_name(name): frozenset(tops) for name, tops in data["tops"].items()},
             {name: folder for name, folder in folders if folder is not None},
             data["python"],
             None if data["sources"] is None else sources_of(data["sources"]),
@@ -86,7 +86,8 @@ def look_at(trees: Sequence[Tree], plugins: Sequence[str]) -> list[Loaded]:
 
 
 def _order(tree: Tree, plugins: Sequence[str]) -> dict[str, list[str]]:
-    return {"plugins": [tree.place(each) for each in plugins], "names": sorted(tree.names())}
+    made = [each.name for each in tree.packages if each.name]
+    return {"plugins": [tree.place(each) for each in plugins], "names": sorted(tree.names()), "distributions": made}
 
 
 def _start(tree: Tree) -> subprocess.Popen[str]:

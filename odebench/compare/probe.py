@@ -13,44 +13,59 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import distributions, packages_distributions
+from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 
-def look(plugins: list[str], names: list[str]) -> dict[str, Any]:
+def look(plugins: list[str], names: list[str], asked: list[str]) -> dict[str, Any]:
     """Load what a run loads, and tell what came from where.
 
     `names` may be imported only later, when something is solved; what would be found is found out without loading it.
+    `asked` are distributions.
     """
     from odebench import registry
 
     registry.load_builtins()
-    told = [
+    told: list[dict[str, Any]] = [
         {"what": f"installed plugin {each.name} = {each.value}", "module": each.module, "named": False,
-         "distribution": each.dist.name if each.dist is not None else ""}
+         "distribution": str(each.dist.name) if each.dist is not None else ""}
         for each in registry.installed()
     ]  # fmt: skip
     for plugin in plugins:
         registry.load_plugin(plugin)
         told.append({"what": f"plugin {plugin}", "module": _module_of(plugin), "named": True, "distribution": ""})
+    there = {
+        str(each.name): each for each in reversed([*distributions()])
+    }  # of two with one name the first is imported
+    local = {name: text for name, each in there.items() if (text := each.read_text("direct_url.json"))}
+    wanted = {_plain(name) for name in (*asked, *local, *(each["distribution"] for each in told))}
     return {
         "modules": {**dict(_found(names)), **dict(_modules())},
         "plugins": told,
-        "distributions": {each.name: each.version for each in reversed([*distributions()])},
-        "tops": packages_distributions(),
-        "local": {each.name: text for each in distributions() if (text := each.read_text("direct_url.json"))},
+        "distributions": {name: each.version for name, each in there.items()},
+        "local": local,
+        "tops": {name: _tops(each) for name, each in there.items() if _plain(name) in wanted},
         "python": sys.version,
-        "sources": [each.to_data() for each in registry.loaded_plugins()]
-        if "loaded_plugins" in vars(registry)
-        else None,
+        "sources": _sources(registry),
     }
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _tops(distribution: Distribution) -> list[str]:
+    """The top-level modules that it installed."""
+    parts = {each.parts[0] for each in distribution.files or () if each.suffix in (".py", ".so", ".pyd")}
+    return sorted(name for name in {each.partition(".")[0] for each in parts} if name.isidentifier())
 
 
 def _sources(registry: ModuleType) -> list[dict[str, Any]] | None:
@@ -93,7 +108,7 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        said = look(list(order["plugins"]), list(order["names"]))
+        said = look(order["plugins"], order["names"], order["distributions"])
     except BaseException as error:  # a plugin may raise anything
         said = {"trouble": " ".join(str(error).split()) or type(error).__name__}
     answer.write(json.dumps(said))

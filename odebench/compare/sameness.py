@@ -78,11 +78,12 @@ def _own_tops(side: Loaded) -> frozenset[str]:
     """Top-level modules of odebench, of plug-ins, and of what is installed from a folder."""
     named = (each.module.partition(".")[0] for each in side.plugins if each.module in side.modules)
     plugins = {name for name in named if not name.startswith(PREFIX)}  # what is a file is among the sources
-    local = {top for top, names in side.tops.items() if not names.isdisjoint(side.local)}
+    local = {top for name in side.local for top in side.tops.get(name, ())}
     return frozenset({"odebench", *plugins, *local})
 
 
 def _versions(side: Loaded) -> dict[str, str]:
     """Of all that is not compared byte for byte; a package that is built from sources has a new version each time."""
-    own = {name for top in _own_tops(side) for name in side.tops.get(top, ())}.union(side.local)
+    tops = _own_tops(side)
+    own = {name for name, found in side.tops.items() if not tops.isdisjoint(found)}.union(side.local)
     return {name: version for name, version in side.distributions.items() if name not in own}
