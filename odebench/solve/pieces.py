@@ -119,7 +119,8 @@ def _one_sided(f: Field, times: tuple[float, ...], starts: bool, ends: bool, dty
 
 
 def _inside(end: float, towards: float, dtype: torch.dtype) -> float:
-    return float(torch.nextafter(torch.tensor(end, dtype=dtype), torch.tensor(towards, dtype=dtype)))
+    at, aim = (torch.tensor(t, dtype=dtype, device="cpu") for t in (end, towards))
+    return float(torch.nextafter(at, aim))
 
 
 def _scaled(
