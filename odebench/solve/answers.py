@@ -64,7 +64,7 @@ class Answers:
         if settling:
             self._copies = self._copies or held or self._comes_again(answers)
             self._casts = self._casts or any(d.dtype != part.dtype for d, part in zip(answers, before, strict=True))
-        if self._copies or settling:
+        if self._copies or (first and settling):
             answers = tuple(d.clone() for d in answers)
         if not recording and any(d.requires_grad for d in answers):
             self._records = True
