@@ -233,7 +233,7 @@ f is asked for times within the span, but by schemes with nodes outside of their
 
 {}
 
-With `jump_t` at both ends of the span `odeint` keeps f inside; there its dependence on t is then met at a lower order.
+With `jump_t` at both ends of the span `odeint` keeps f inside; where it depends on t the solution is then of order 2.
 """
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from odebench.types import (
     Tabled,
     Tick,
     Trace,
+    can,
 )
 
 Keep = Callable[[int, State, int | None], None]
@@ -239,7 +240,7 @@ def _reached(ts: tuple[float, ...], first: int, t: float, dt: float, ends: bool)
 
 def advance_of(stepper: Stepper) -> Callable[[Field, float, float, State], State]:
     """The cheapest way `stepper` takes a step that nobody judges."""
-    if isinstance(stepper, Advancing):
+    if can(stepper, Advancing):
         return stepper.advance
 
     def advance(f: Field, t: float, dt: float, state: State) -> State:

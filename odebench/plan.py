@@ -289,12 +289,14 @@ def needs_isolation(request: Mapping[str, Any]) -> bool:
 
 
 def prepare(request: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON in, JSON out: {"suites", "plugins", "overrides", "cuda_devices"} -> {"plan": …} or {"findings": [lines]}.
+    """JSON in, JSON out: {"suites", "plugins", "overrides", "cuda_devices", …} -> {"plan": …} or {"findings": [lines]}.
 
-    `suites` are paths or names; `overrides` are those of `load_suites`; all but `suites` may be left out.
+    `suites` are paths or names; `overrides` and `stand_ins` are those of `load_suites`; all but `suites` may be left
+    out.
     """
     try:
-        suites = load_suites(request["suites"], request.get("overrides"), request.get("plugins") or ())
+        given = [request.get(key) for key in ("overrides", "plugins", "stand_ins")]
+        suites = load_suites(request["suites"], given[0], given[1] or (), given[2])
         return {"plan": make_plan(suites, request.get("cuda_devices", 0)).to_data()}
     except SuiteError as error:
         return {"findings": list(error.findings)}

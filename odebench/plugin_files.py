@@ -85,7 +85,7 @@ class Home:
     @cached_property
     def neighbours(self) -> Closure:
         """The modules beside it that it imports, and those that these import."""
-        return closure(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)))
+        return closure(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)), self.folders)
 
 
 def load_file(path: Path) -> ModuleType:
@@ -184,6 +184,8 @@ class _Finder(importlib.abc.MetaPathFinder):
         spec = PathFinder.find_spec(name, folders)
         if spec is None or self._is_taken(name):
             return None
+        if spec.loader is None and _is_module(PathFinder.find_spec(name)):
+            return None  # a folder that only happens to be called so
         if isinstance(spec.loader, SourceFileLoader) and spec.origin is not None:
             file = Path(spec.origin)
             known = sys.modules.get(Home(file.resolve()).name)
@@ -196,8 +198,7 @@ class _Finder(importlib.abc.MetaPathFinder):
     def _is_taken(self, name: str) -> bool:
         if name in sys.stdlib_module_names or name == __name__.partition(".")[0]:
             return True
-        found = PathFinder.find_spec(name, _FIRM)
-        if found is not None and found.loader is not None:  # a folder that only happens to be called so is nothing
+        if _is_module(PathFinder.find_spec(name, _FIRM)):
             return True
         others = (each for each in sys.meta_path if each is not self and each is not PathFinder)
         return any(each.find_spec(name, None) is not None for each in others if hasattr(each, "find_spec"))
@@ -226,6 +227,11 @@ class _Again(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
+
+
+def _is_module(spec: ModuleSpec | None) -> bool:
+    """Whether there is a module or a regular package, and not just a folder of that name."""
+    return spec is not None and spec.loader is not None
 
 
 def _spec(name: str, file: Path, inside: list[str] | None = None) -> ModuleSpec:

@@ -26,6 +26,8 @@ from odebench.spec import Spec
 _DIGITS = 16  # hexadecimal, of a digest: 64 bits tell any two versions apart
 _PLACES = ("root", "files")  # what records leave out: it is about this machine
 
+Role = tuple[str, tuple[str, ...]]  # see `role`
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -82,7 +84,9 @@ def of_module(named: str, module: str, distribution: Distribution | None = None)
         return Provenance(named, "", "", "", _named(distribution), _version(distribution))
     root = outer.parent if outer is not None else file.parent
     own = (outer,) if outer is not None else (file,)
-    beside = {} if _is_site(root) else closure(own, lambda name: _beside(name, root)).places  # else all are strangers
+    beside = (
+        {} if _is_site(root) else closure(own, lambda name: _beside(name, root), [str(root)], False).places
+    )  # else all are strangers
     return _describe(named, file, root, (*own, *beside.values()), distribution)
 
 
@@ -103,6 +107,26 @@ def behind(cell: Any, plugins: Iterable[Provenance]) -> tuple[Provenance, ...]:
     """The plugins that a cell makes use of: those that registered a name in it, and those with a part in every row."""
     named = set(_names(cell.to_data()))
     return tuple(each for each in plugins if each.everywhere or named.intersection(each.names))
+
+
+def role(cell: Any, plugin: Provenance) -> Role:
+    """The plugin as records name it, and by which of its names it is behind the cell.
+
+    Two files of one name are two plugins: what they registered tells them apart, where an edit leaves it alone.
+    """
+    own = plugin.names if plugin.everywhere else sorted(set(_names(cell.to_data())).intersection(plugin.names))
+    return plugin.to_record()["plugin"], tuple(own)
+
+
+def digests_of(records: Iterable[Any]) -> dict[Role, dict[str, int]]:
+    """Role -> digest -> how many of `records` it is behind, in their order."""
+    found: dict[Role, dict[str, int]] = {}
+    for record in records:
+        plugins = (Provenance.from_data({"root": "", "files": (), **each}) for each in record.plugins)
+        for each in behind(record.cell, plugins):
+            counts = found.setdefault(role(record.cell, each), {})
+            counts[each.digest] = counts.get(each.digest, 0) + 1
+    return found
 
 
 def joint_digest(plugins: Iterable[Provenance]) -> str:

@@ -124,6 +124,9 @@ class Registry:
         Raises:
             UnknownName: there is none; the message suggests the nearest.
         """
+        entry = self.entries.get(name)  # no alias is anybody's name
+        if entry is not None:
+            return entry
         known = self._by_name()
         if name not in known:
             raise UnknownName(self.kind, name, known)

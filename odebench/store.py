@@ -68,6 +68,8 @@ class Store:
         except BaseException:
             self._file.close()
             raise
+        for draft in folder.glob(".*.part"):
+            draft.unlink(missing_ok=True)  # of a run that was killed; nobody else writes here
         self._columns = columns_of(self._found.values())
         for record in self._found.values():
             self._add_line(record)

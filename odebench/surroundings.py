@@ -11,14 +11,16 @@ torch.utils.checkpoint keeps them by default, whether anything is drawn or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 from weakref import ref
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
 
 from odebench.closure import OWN, Closure
 from odebench.random_state import Source, equal, read, sources, write
@@ -47,7 +49,9 @@ class Precision(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What among the attributes of a module is data, or all its buffers. Held weakly: it may keep the solve's result."""
+    """What among the attributes of a module is data, or all its buffers. The module may keep the solve's result, and is
+    held weakly.
+    """
 
     module: ref[nn.Module]
     buffers: bool
@@ -168,7 +172,35 @@ class Surroundings:
             self.seen += [(name, x, _version(x)) for name, x in tensors]
 
 
-def _is_there(buffer: Tensor | None) -> bool:
+def moves(f: Callable[[Tensor, Tensor], Tensor], t: float, y: Tensor) -> tuple[bool, list[Tensor]]:
+    """(whether f draws random numbers at every call, the buffers that it writes to).
+
+    By two calls, which are undone, where its modules may do so; what odebench ships moves nowhere and is not called.
+    """
+    closure = Closure.of(f)
+    if not any(map(_may_move, closure.modules)) and not closure.generators and not closure.libraries:
+        return False, []
+    world, at = Surroundings.of(closure, y), torch.scalar_tensor(t, dtype=y.real.dtype, device=y.device)
+    before = world.before
+    try:
+        with torch.no_grad():
+            f(at, y.detach())
+            world.looked()
+            f(at, y.detach())
+        drew = world.drew_on()
+    except Exception:  # of somebody else's code; the solve will meet it, and whoever measures that reports it
+        return False, []
+    finally:
+        world.put(before)
+    return drew, world.written
+
+
+def _may_move(module: nn.Module) -> bool:
+    own = type(module).__module__.startswith(("torch.", "odebench."))
+    return not own or isinstance(module, (_DropoutNd, _NormBase))
+
+
+def _is_there(buffer: Tensor | None) -> TypeGuard[Tensor]:
     """Those of lazy modules come to be at the first call."""
     return buffer is not None and not nn.parameter.is_lazy(buffer)
 

@@ -114,7 +114,7 @@ def ensure_truth(spec: Spec, *, dtype: str, batch: int, seed: int, path: Path) -
     """See to it that `path` holds the truth; a file that is there and whole is left alone. Runs in a worker.
 
     Raises:
-        OdebenchError: the two ways to work it out do not agree, or the answer is not finite.
+        OdebenchError: the two ways to work it out do not agree, the answer is not finite, or f draws random numbers.
         SolveError: the reference solver could not get to the end.
     """
     if readable(path):
@@ -124,9 +124,13 @@ def ensure_truth(spec: Spec, *, dtype: str, batch: int, seed: int, path: Path) -
 
 def compute_truth(spec: Spec, *, dtype: str, batch: int, seed: int) -> Truth:
     """Work the truth out; raises what `ensure_truth` does."""
+    from odebench.surroundings import moves
+
     posed = pose(spec)
     bound = bind(spec, batch=batch, seed=seed, dtype=dtype, device="cpu")
     bound.f.double()  # in place, so that `bound.params` follow
+    if moves(bound.f, bound.ts[0], bound.y0.detach().double())[0]:
+        raise OdebenchError(f"{spec} has no true answer: its field draws random numbers at every call (dropout?)")
     if posed.default_loss:
         bound = Bound(bound.f, bound.params, bound.y0, (bound.ts[0], bound.ts[-1]), bound.loss)
     exact = hasattr(posed.problem, "exact")

@@ -154,6 +154,7 @@ def test_a_stored_time_is_told_only_beyond_all_noise(metric: str, factor: float,
     finding = of(compared(record(), record(**{metric: METRICS[metric] * factor})), metric)
     assert finding.verdict is verdict
     assert finding.ratio == pytest.approx(factor)
+    assert (finding.low, finding.high) == pytest.approx((factor / STORED_FACTOR, factor * STORED_FACTOR))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +173,7 @@ def test_times_of_another_machine_or_of_few_repeats_are_never_told(
     finding = of(compared(record(), record(about=about, **{"wall_seconds": 30.0, **metrics})), "wall_seconds")
     assert finding.verdict is UNCLEAR
     assert told in finding.note
+    assert (finding.low, finding.high) == (None, None)
 
 
 def test_a_time_that_cannot_be_told_names_the_command_that_would_tell() -> None:

@@ -1,4 +1,4 @@
-"""What f depends on, however it comes by it: the gradient, or the promised error. None and torch's errors are neither."""
+"""What f depends on, however it comes by it: the gradient, or the promised error."""
 
 from __future__ import annotations
 

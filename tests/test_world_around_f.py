@@ -17,7 +17,6 @@ from torch.nn import functional
 import odebench
 from odebench.errors import Refusal
 
-
 AGAIN = [*((how, "rk4") for how in (*RECOMPUTING, *CONTINUOUS)), ("adjoint", "dopri5"), ("reversible", "alf")]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from odebench import machine
@@ -13,7 +12,7 @@ from odebench.conformance.examine import CUDA, EXAMS, FIRST
 from odebench.conformance.finding import Finding
 from odebench.errors import UsageError
 from odebench.execute.crew import Crew, Job
-from odebench.registry import Entry, gradients, load_builtins, load_plugin, solvers
+from odebench.registry import Entry, gradients, load_builtins, load_plugin, loaded_plugins, solvers
 from odebench.report.screen import Format, Screen
 from odebench.spec import Spec
 from odebench.types import Stepper
@@ -99,8 +98,8 @@ def name(order: Mapping[str, Any], send: Callable[[dict[str, Any]], None]) -> No
 
 def _named(text: str, plugins: Sequence[str]) -> list[Suspect]:
     if not text:
-        path = Path(plugins[-1]).resolve()
-        own = [entry for room in (solvers, gradients) for entry in room if _of(entry, path)]
+        mine = loaded_plugins()[-1]
+        own = [entry for room in (solvers, gradients) for entry in room if entry.name in mine.names]
         if not own:
             raise UsageError(
                 f"{plugins[-1]} registers no solver and no gradient; decorate a class of it with @odebench.solver"
@@ -112,10 +111,6 @@ def _named(text: str, plugins: Sequence[str]) -> list[Suspect]:
     if entry.kind not in ("solver", "gradient"):
         raise UsageError(f"{text} is a {entry.kind}; check takes a solver or a gradient")
     return [_suspect(entry, spec)]
-
-
-def _of(entry: Entry, path: Path) -> bool:
-    return entry.source != "odebench" and Path(entry.source).resolve() == path
 
 
 def _suspect(entry: Entry, spec: Spec) -> Suspect:

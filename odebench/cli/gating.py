@@ -12,7 +12,7 @@ from odebench.api import filter_of
 from odebench.cli.running import Order, plan_of
 from odebench.compare.policy import DEFAULT, PAIRED, Margin, Policy, read_margin
 from odebench.compare.sides import Results, load, require_meeting, require_selection
-from odebench.compare.stored import compare_results, confirmed, slower
+from odebench.compare.stored import compare_results, confirmed, slower, with_provenance
 from odebench.compare.verdicts import Comparison
 from odebench.errors import UsageError
 from odebench.record import Record
@@ -73,7 +73,7 @@ def compare_stored(base: str, new: str, rules: Rules, where: str | None, screen:
     sides = load(base), load(new)
     policy = rules.policy(*sides)
     few = require_selection(*sides, chosen)
-    return present(compare_results(*few, policy), few[1].records, screen, shown)
+    return present(with_provenance(compare_results(*few, policy), *few), few[1].records, screen, shown)
 
 
 def present(comparison: Comparison, records: Sequence[Record], screen: Screen, shown: Shown) -> int:

@@ -21,6 +21,7 @@ from odebench.report.output import report, write
 from odebench.report.screen import Format, Screen
 from odebench.report.table import arrange, chosen_table
 from odebench.report.text import UNLIMITED, fold, plain
+from odebench.report.versions import notes_of
 from odebench.store import key_of
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def perform(order: Order, screen: Screen, form: Format, gate: Gate | None = None
         return INTERRUPTED
     if progress.sheet is not None:
         tell_left_out(progress.sheet.place.left_out, result.folder, screen)
+        for note in notes_of(result.records):
+            screen.note(note)
     elif form is not Format.junit:  # it is of verdicts only
         report(result.records, screen, form)
     screen.note(progress.summary())
@@ -130,6 +133,7 @@ def validate(request: Mapping[str, Any], screen: Screen) -> None:
 def plan_of(order: Order) -> tuple[Plan, set[Key], Filter | None]:
     """(the whole plan, what an earlier run has done of it, the filter)."""
     from odebench.execute.folder import resumable
+    from odebench.execute.originals import importable
     from odebench.execute.planning import make_request, prepare_plan
     from odebench.store import read_results
 
@@ -139,7 +143,8 @@ def plan_of(order: Order) -> tuple[Plan, set[Key], Filter | None]:
     folder = Path(order.resume)
     named = bool(order.request["suites"])
     source = resumable(folder, named)
-    plan = prepare_plan(make_request(order.request, source.suite))
+    with importable(folder):
+        plan = prepare_plan(make_request(order.request, source.suite))
     try:
         done = {key_of(record.cell) for record in read_results(folder)}
     except ResultsError:

@@ -55,7 +55,7 @@ class Arm:
         """Wait until it is there: several are started first, and then opened.
 
         Raises:
-            UsageError: it is no odebench, or one that is too old for this.
+            UsageError: it is no odebench, one that is too old for this, or it loaded other code than its tree's.
         """
         try:
             said = self.ask({"open": self._order}, _START)
@@ -68,6 +68,7 @@ class Arm:
                 f"{self.tree.label}: odebench {said.get('version')} speaks another protocol of comparisons "
                 f"({said.get('protocol')}, here {PROTOCOL}); compare results folders of both instead"
             )
+        self.tree.require_sources(said.get("plugins"))
 
     def ask(self, message: Mapping[str, Any], patience: float) -> dict[str, Any]:
         """Its answer, within `patience` seconds.

@@ -18,11 +18,8 @@ from odebench.rows import csv_line, read_rows, record_to_row
 from odebench.store import JSON_LINES, Key, key_of
 from odebench.writing import deliver
 
-# Overheads are there to be looked at. Times, machine, commit and dates would differ in every row of every update.
-_OVERHEADS = ("overhead_forward", "overhead", "wall_ratio")
-COLUMNS = (
-    "suite", *AXES, "status", "reason", *(name for name in METRICS if name in (*EXACT, *ERRORS, *_OVERHEADS)),
-)  # fmt: skip
+# What repeats. Times and their ratios, machine, commit and dates would differ in every row of every update.
+COLUMNS = ("suite", *AXES, "status", "reason", *(name for name in METRICS if name in (*EXACT, *ERRORS)))
 
 Fields = Mapping[str, Any]  # column -> text as it stands in the file, or a value to be written
 

@@ -98,6 +98,12 @@ class Test:
             upper = min(upper, -self._limit if self.verdict is Verdict.BETTER else self._limit)
         return Interval(found.centre, lower, upper)
 
+    @property
+    def estimate(self) -> float | None:
+        """The ratio as far as it is known, of the stage whose interval is told; None without a pair."""
+        told = self._samples if interval(self._samples, self.level) or not self._earlier else self._earlier
+        return exp(hodges_lehmann(told)) if told else None
+
     def add(self, log_ratio: float) -> None:
         """One more pair.
 
@@ -122,7 +128,7 @@ class Test:
     def more_pairs(self) -> int | None:
         """A forecast of how many more would tell, if they are like these; None if there is no end to it.
 
-        There is none where the effect is about as large as the margin.
+        There is none where the effect is about as large as the margin, or much smaller than what pairs differ by.
         """
         if self.pairs < 2:
             return (3 - self.stage) * fewest(self.level) - self.pairs

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from odebench.compare.belonging import require_own_code
 from odebench.compare.duel import TIMES, Bout, Limits, Match, Watcher, fight
 from odebench.compare.evidence import Test, disturbed, floor_of, stage_level
+from odebench.compare.loaded import look_at
 from odebench.compare.policy import NOISY, Policy
 from odebench.compare.runs import Part, plugins_of, run_both
-from odebench.compare.stored import compare_records
+from odebench.compare.sameness import same_code
+from odebench.compare.stored import SAME_CODE, compare_records
 from odebench.compare.trees import Tree, open_tree
+from odebench.compare.undecided import what_would_tell
 from odebench.compare.verdicts import Comparison, Finding, Noise, Verdict, worst_first
 from odebench.errors import UsageError
 from odebench.execute.planning import prepare_plan
@@ -53,11 +57,18 @@ def compare_live(question: Question, watcher: Watcher | None = None) -> Comparis
     margins = _margins(question.policy)
     with ExitStack() as ending:
         base, new = _parts(question, ending)
+        same = False
+        if not _two_solvers_of_one_tree(question, base, new):
+            (base, new), same = _looked_at(base, new)
         before, after = run_both(base, new, question.where)
         if question.base.solver is not None:
             before = _under_one_name(before, after)
         labels = (_label(question.base, base.tree), _label(question.new, new.tree))
         counted = compare_records(before, after, question.policy, *labels)
+        if same and question.base.solver is None:
+            # What repeats was compared all the same: data may differ where code does not. Times could only mislead.
+            told = f"{SAME_CODE}, so that no times were measured"
+            return replace(counted, findings=_exact(counted), notes=(told, *counted.notes))
         bouts = _bouts(base, before, after, question.base.solver is not None, margins)
         rounds = fight(bouts, base.tree, new.tree, question.limits, watcher) if bouts else 0
         return _together(counted, bouts, rounds, question.policy)
@@ -73,6 +84,31 @@ def _parts(question: Question, ending: ExitStack) -> tuple[Part, Part]:
         overrides = {**question.request.get("overrides", {}), **only}
         parts.append(Part(trees[side.code], prepare_plan({**question.request, "overrides": overrides}).suites))
     return parts[0], parts[1]
+
+
+def _two_solvers_of_one_tree(question: Question, base: Part, new: Part) -> bool:
+    one = base.tree is new.tree or (base.tree.root, base.tree.python) == (new.tree.root, new.tree.python)
+    return one and question.base.solver is not None
+
+
+def _looked_at(base: Part, new: Part) -> tuple[tuple[Part, Part], bool]:
+    """The sides after each was seen to load its own code, and whether that is the same on both.
+
+    Processes of them that load something else later on will be noticed.
+    """
+    plugins = dict.fromkeys(each for part in (base, new) for suite in part.suites for each in suite.plugins)
+    sides = look_at((base.tree, new.tree), list(plugins))
+    require_own_code(*sides)
+    one, two = (
+        replace(part, tree=replace(part.tree, sources=side.sources))
+        for part, side in zip((base, new), sides, strict=True)
+    )
+    return (one, two), same_code(*sides)
+
+
+def _exact(counted: Comparison) -> tuple[Finding, ...]:
+    """All findings but those of times: an ordinary run was not made for them."""
+    return tuple(each for each in counted.findings if each.metric not in NOISY)
 
 
 def _label(side: Side, tree: Tree) -> str:
@@ -134,8 +170,7 @@ def _together(counted: Comparison, bouts: Sequence[Bout], rounds: int, policy: P
         for each in bouts
     }  # fmt: skip
     noise = tuple(found for each in bouts if (found := _noise(each)) is not None)
-    # Of the ordinary run, which was not made for times, no time is compared.
-    findings = worst_first([*(each for each in counted.findings if each.metric not in NOISY), *timed])
+    findings = worst_first([*_exact(counted), *timed])
     return Comparison(counted.base, counted.new, findings, noise, str(policy), tuple(notes), samples)
 
 
@@ -148,18 +183,13 @@ def _finding(bout: Bout, spoiled: bool) -> Finding:
         verdict = Verdict.UNCLEAR
         note = "the base measured twice differs from itself by more than the margin; free the machine and compare again"
     elif verdict is Verdict.UNCLEAR:
-        more = test.more_pairs()
-        note = (
-            "the change is as large as the margin, as far as can be seen; another margin would tell"
-            if more is None
-            else f"about {more} more rounds would tell: give a larger --budget, or a quieter machine"
-        )
+        note = what_would_tell(test)
     interval = test.interval
     return Finding(
         cell.suite, cell.key, bout.metric, verdict,
         base=_typical([*bout.values["base"], *bout.values["again"]]), new=_typical(bout.values["new"]),
-        ratio=interval.ratio if interval else None, low=interval.low if interval else None,
-        high=interval.high if interval else None, margin=test.margin, note=note, samples=len(bout.ratios),
+        ratio=test.estimate, low=interval.low if interval else None, high=interval.high if interval else None,
+        margin=test.margin, note=note, samples=len(bout.ratios),
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def run_both(base: Part, new: Part, where: str | None) -> tuple[list[Record], li
     Only the command line and the results folder are used, so that code of any age can be a side.
 
     Raises:
-        UsageError: one of the sides cannot run these suites.
+        UsageError: one of the sides cannot run these suites, or ran other code than its own.
         NothingSelected: the filter leaves no cell.
     """
     with tempfile.TemporaryDirectory(prefix="odebench-") as folder, ExitStack() as ending:
@@ -45,7 +45,11 @@ def run_both(base: Part, new: Part, where: str | None) -> tuple[list[Record], li
             time.sleep(_POLL)
         for part, (process, words) in zip((base, new), runs, strict=True):
             _judge(part.tree.label, process.returncode, tail(words))
-        return read_results(at / "base" / "results"), read_results(at / "new" / "results")
+        found = read_results(at / "base" / "results"), read_results(at / "new" / "results")
+        for part, records in zip((base, new), found, strict=True):
+            for plugins in (record.plugins for record in records if record.plugins):
+                part.tree.require_sources(plugins)
+        return found
 
 
 def _start(part: Part, folder: Path, where: str | None, ending: ExitStack) -> tuple[subprocess.Popen[bytes], IO[bytes]]:

@@ -28,6 +28,8 @@ from odebench.store import Key
 # happens to sit on all the solves of a cell and not on its bare loops, the median goes along. So there is one floor.
 STORED_FACTOR = 10.0
 
+SAME_CODE = "the same code on both sides"
+
 # Below it a median is worth nothing: with one repeat, overhead_forward differed by a factor of up to 124.
 FEWEST_REPEATS = 6
 
@@ -60,6 +62,20 @@ def compare_records(
 ) -> Comparison:
     """The same of records at hand."""
     return compare_results(Results(base_name, tuple(base)), Results(new_name, tuple(new)), policy)
+
+
+def with_provenance(comparison: Comparison, base: Results, new: Results) -> Comparison:
+    """`comparison` with a note where every cell that has a plug-in behind it has the same sources of it on both sides.
+
+    Nobody else tells whoever measured an installed package twice.
+    """
+    after = new.cells
+    both = [(record, after[key]) for key, record in base.cells.items() if key in after]
+    digests = [(one.plugin_digest, two.plugin_digest) for one, two in both if one.plugin_digest or two.plugin_digest]
+    if not digests or any(one != two for one, two in digests):
+        return comparison
+    note = f"{SAME_CODE}: the sources of all plug-ins are equal"
+    return replace(comparison, notes=(note, *comparison.notes))
 
 
 def confirmed(first: Comparison, second: Comparison) -> Comparison:
@@ -140,13 +156,18 @@ def _metric(metric: str, base: Record, new: Record, policy: Policy, words: str) 
     before, after = base.metrics.get(metric), new.metrics.get(metric)
     gated = policy.gates(metric)
     margin = policy.margin(metric)
-    verdict, note = Verdict.UNCLEAR, ""
+    verdict, note, low, high = Verdict.UNCLEAR, "", None, None
     if before is None or after is None:
         if before is after or not gated or base.status != new.status:
             return None
         note = f"not measured in the {'base' if before is None else 'new results'}"
     elif metric in NOISY:
-        verdict, note = _noisy(metric, base, new, margin, words)
+        trouble = _untimed(metric, base, new, words)
+        if trouble:
+            note = trouble
+        else:
+            verdict, note = _noisy(before, after, margin, words)
+            low, high = after / before / STORED_FACTOR, after / before * STORED_FACTOR
     elif metric in _MEMORY and _gauges_differ(base, new):
         note = "the two sides were weighed by different gauges"
     else:
@@ -155,20 +176,25 @@ def _metric(metric: str, base: Record, new: Record, policy: Policy, words: str) 
     if metric in NOISY and verdict is Verdict.UNCLEAR and not gated:
         return None
     return Finding(
-        new.cell.suite, new.cell.key, metric, verdict, before, after, _ratio(before, after),
+        new.cell.suite, new.cell.key, metric, verdict, before, after, _ratio(before, after), low, high,
         margin=margin.fraction, gated=gated, note=note,
     )  # fmt: skip
 
 
-def _noisy(metric: str, base: Record, new: Record, margin: Margin, words: str) -> tuple[Verdict, str]:
+def _untimed(metric: str, base: Record, new: Record, words: str) -> str:
+    """Why two stored times say nothing of one another, and what does; empty where they do."""
     before, after = base.metrics[metric], new.metrics[metric]
     if not base.machine or base.machine != new.machine:
-        return Verdict.UNCLEAR, f"measured on different machines; `{words}` tells"
+        return f"measured on different machines; `{words}` tells"
     repeats = [record.metrics.get("repeats", 0) for record in (base, new)]
     if metric != "first_call_seconds" and min(repeats) < FEWEST_REPEATS:
-        return Verdict.UNCLEAR, f"fewer than {FEWEST_REPEATS} repeats tell nothing; `{words}` tells"
+        return f"fewer than {FEWEST_REPEATS} repeats tell nothing; `{words}` tells"
     if not (isfinite(before) and isfinite(after) and before > 0 and after > 0):
-        return Verdict.UNCLEAR, "too short to be timed"
+        return "too short to be timed; a larger batch or more steps would tell"
+    return ""
+
+
+def _noisy(before: float, after: float, margin: Margin, words: str) -> tuple[Verdict, str]:
     allowed = (margin.of(before) + before) / before
     if max(after / before, before / after) <= max(STORED_FACTOR, allowed):
         return Verdict.UNCLEAR, (

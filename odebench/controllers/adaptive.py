@@ -8,7 +8,7 @@ from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal
 from warnings import warn
 
-from odebench.types import Continuous, Step, Stepper, Tabled, Verdict
+from odebench.types import Continuous, Step, Stepper, Tabled, Verdict, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,11 +141,11 @@ class Adaptive:
             return (
                 "it estimates no error, so `adaptive` cannot drive it; use `fixed`, or a scheme with an embedded pair"
             )
-        if self.dense and not isinstance(stepper, Continuous):
+        if self.dense and not can(stepper, Continuous):
             return (
                 "it has no interpolant, so `dense` cannot look into its steps; leave `dense` out to land on the saves"
             )
-        if self.per_sample and not isinstance(stepper, Tabled):
+        if self.per_sample and not can(stepper, Tabled):
             return (
                 "its steps are not known to scale sample by sample, so `per_sample` cannot drive it; use an explicit "
                 "Runge–Kutta scheme with an embedded pair, such as dopri5, or leave `per_sample` out"

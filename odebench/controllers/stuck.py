@@ -66,9 +66,7 @@ class Trial:
         at, largest = float(size.flatten()[worst]), float(size.max())
         if float(atol.flatten()[worst]) or at > _NOISE * torch.finfo(size.dtype).eps * largest:
             return None
-        return (
-            f"atol = 0 allows no error in a component of y that is {at:.3g}, 0 but for rounding; give a positive atol"
-        )
+        return f"atol = 0 allows no error in a component of y that is {at:.3g}, which is rounding; give a positive atol"
 
     def _time_of_f(self) -> str | None:
         dtype = self.y.dtype if self.y.dtype.is_floating_point else self.y.real.dtype

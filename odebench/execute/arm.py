@@ -3,7 +3,8 @@
 It answers each line of JSON on stdin with one on stdout. A comparison of two revisions runs the arm of each revision's
 own code, so this exchange is kept stable: what is added must be optional.
 
-    {"open": {"plugins": […], "measure": {…}}}  ->  {"protocol": 1, "version": "…", "home": "…"}
+    {"open": {"plugins": […], "measure": {…}}}  ->  {"protocol": 1, "version": "…", "home": "…"}, and "plugins", those
+                                                    that it loaded, as records have them
     {"cell": {…}, "bare": false}                ->  {"seconds": s} of one warm solve, or {"trouble": "a sentence"}
     {"time": n}                                 ->  {"forward_seconds": s, "backward_seconds": s}, means of n solves,
                                                     and "busy", the share of the time that the process ran; with
@@ -60,7 +61,10 @@ class Arm:
         apply_settings(self.measure)
         gc.collect()
         gc.freeze()  # what was imported stays; to walk it at each collection takes longer than most cells
-        return {"protocol": PROTOCOL, "version": machine.version(), "home": str(Path(odebench.__file__).parents[1])}
+        return {
+            "protocol": PROTOCOL, "version": machine.version(), "home": str(Path(odebench.__file__).parents[1]),
+            "plugins": [each.to_record() for each in registry.loaded_plugins()],
+        }  # fmt: skip
 
     def _prepare(self, cell: Cell, bare: bool) -> dict[str, Any]:
         from odebench.measure.clock import first_call, time_solve, warm_up

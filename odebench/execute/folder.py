@@ -80,7 +80,7 @@ class Resumed:
         """
         if self.suite is None:
             return
-        stored = make_request({"suites": [str(self.suite)], "cuda_devices": request["cuda_devices"]})
+        stored = make_request({"suites": [str(self.suite)], "cuda_devices": request["cuda_devices"]}, self.suite)
         now = {key_of(each.cell) for each in plan.cells}
         lost = [each.cell for each in prepare_plan(stored, crew).cells if key_of(each.cell) not in now]
         if lost:

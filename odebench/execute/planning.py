@@ -9,6 +9,7 @@ from typing import Any
 from odebench import machine
 from odebench.errors import SuiteError, UsageError
 from odebench.execute.crew import Crew, Job
+from odebench.execute.originals import stand_ins
 from odebench.plan import Plan, needs_isolation, prepare
 
 PATIENCE = 120.0  # seconds for all plugins of a request to load
@@ -19,6 +20,8 @@ def make_request(request: Mapping[str, Any], stored: Path | None = None) -> dict
     full = {"plugins": [], "overrides": {}, "cuda_devices": machine.cuda_devices(), **request}
     if not full.get("suites") and stored is not None:
         full["suites"] = [str(stored)]
+    if stored is not None:
+        full["stand_ins"] = stand_ins(stored.parent)
     full["suites"] = [str(each) for each in full.get("suites", ())]
     if not full["suites"]:
         raise UsageError("no suite is named; name one, or a folder to resume")

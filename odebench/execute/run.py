@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from odebench.errors import NothingSelected, UsageError
 from odebench.execute.crew import Crew, Job, Worker
 from odebench.execute.folder import choose, resumable
 from odebench.execute.observer import Observer, Silence
+from odebench.execute.originals import Originals, Versions, importable, remarks
+from odebench.execute.owners import owners, plugins_of
 from odebench.execute.planning import make_request, prepare_plan
-from odebench.execute.schedule import Schedule, Task, checkpoint_of, now
+from odebench.execute.schedule import Schedule, Task, now
 from odebench.execute.stages import TRAINING, stage_of
 from odebench.execute.truths import Truths
 from odebench.plan import Plan, Planned
@@ -68,8 +70,9 @@ def run_suites(
     if output is not None and resume is not None:
         raise UsageError(f"--resume {resume} goes on in that folder; leave -o {output} out")
     watcher: Observer = observer or Silence()
-    with _signals(), Crew() as crew, Truths() as truths:
+    with _signals(), Crew() as crew, Truths() as truths, ExitStack() as ending:
         source = resumable(resume, bool(request.get("suites"))) if resume is not None else None
+        gone = ending.enter_context(importable(resume))
         wanted = make_request(request, source.suite if source else None)
         plan = prepare_plan(wanted, crew)
         if source is not None:
@@ -79,15 +82,17 @@ def run_suites(
         chosen = select(plan, where)
         folder = resume if resume is not None else choose(output, plan.suites)
         with Store(folder, [each.cell for each in plan.cells]) as store:
-            store.describe([suite.to_data() for suite in plan.suites])
+            stands_for = {copy: named for named, copy in wanted.get("stand_ins", {}).items()}
+            store.describe([_as_named(suite, stands_for).to_data() for suite in plan.suites])
             known = {key_of(each.cell) for each in chosen.cells}
             watcher.start(chosen, folder, [each for each in store.records() if key_of(each.cell) in known])
             missing = [each for each in chosen.cells if key_of(each.cell) not in store.found]
             if missing:
+                lost = [*gone, *stands_for.values()]
+                for remark in remarks(folder, plan.plugins, (each.cell for each in missing), store.records(), lost):
+                    watcher.note(remark)
                 _describe_machine(store, plan, missing, crew, {"filter": where.text if where else None, "jobs": jobs})
-            owner = _owners(plan)
-            schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, folder)
-            _Run(store, crew, truths, schedule, watcher, jobs, lambda cell: plugins_of(plan, owner(cell))).go()
+            _run_of(plan, missing, store, crew, truths, watcher, jobs).go()
             records = tuple(store.records())
     return RunResult(folder, records, exit_code(records))
 
@@ -122,6 +127,8 @@ class _Run:
     observer: Observer
     jobs: int
     plugins: Callable[[Cell], tuple[Provenance, ...]]  # of the cell's suite, as the plan loaded them
+    originals: Originals
+    versions: Versions
 
     def go(self) -> None:
         """Until no cell is left."""
@@ -159,7 +166,7 @@ class _Run:
         if task.is_cell:
             self._save(self._record(task, worker))
             if task.job.name == "train":
-                _forget(checkpoint_of(self.store.folder, task.cell))
+                _forget(Path(task.job.payload["checkpoint"]))
             return
         trouble = self.truths.ended(worker)
         self.observer.truth_ended(task.cell)
@@ -186,15 +193,33 @@ class _Run:
         )
 
     def _stamped(self, record: Record, plugins: tuple[Provenance, ...]) -> Record:
+        used = behind(record.cell, plugins)
+        self.originals.keep(used)  # it may have been edited since the plan was made
         return replace(
-            record, machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
-            plugin_digest=joint_digest(behind(record.cell, plugins)), plugins=[each.to_record() for each in plugins],
+            record, notes=(*record.notes, *self.versions.remarks(record.cell, used)),
+            machine=machine.fingerprint(), commit=machine.commit(), version=machine.version(),
+            plugin_digest=joint_digest(used), plugins=[each.to_record() for each in plugins],
         )  # fmt: skip
 
     def _save(self, *records: Record) -> None:
         self.store.append(*records)
         for record in records:
             self.observer.cell_finished(record)
+
+
+def _run_of(
+    plan: Plan, missing: list[Planned], store: Store, crew: Crew, truths: Truths, watcher: Observer, jobs: int
+) -> _Run:
+    """The run of the `missing` cells, with what is known of their suites and plugins."""
+    owner = owners(plan)
+
+    def plugins(cell: Cell) -> tuple[Provenance, ...]:
+        return plugins_of(plan, owner(cell))
+
+    originals = Originals(store.folder)
+    originals.keep(_own(plan))
+    schedule = Schedule([(each, owner(each.cell)) for each in missing], truths, jobs, store.folder)
+    return _Run(store, crew, truths, schedule, watcher, jobs, plugins, originals, Versions(store.records()))
 
 
 def _describe_machine(
@@ -212,36 +237,15 @@ def _describe_machine(
         store.describe_machine(facts | {"torch": worker.answer.answer or {"trouble": worker.reason}})
 
 
-def plugins_of(plan: Plan, suite: Suite) -> tuple[Provenance, ...]:
-    """Those that a worker of `suite` loads: its own, and the installed ones."""
-    others = {each for other in plan.suites for each in other.plugins} - set(suite.plugins)
-    return tuple(each for each in plan.plugins if each.plugin not in others)
+def _own(plan: Plan) -> list[Provenance]:
+    """The plugins whose sources are kept whether or not a row comes of them: those that suites name."""
+    named = {each for suite in plan.suites for each in suite.plugins}
+    return [each for each in plan.plugins if each.plugin in named]
 
 
-def _owners(plan: Plan) -> Any:
-    """Cell -> the suite it came from. Suites may share a name, as long as they share no cell."""
-    by_name: dict[str, list[Suite]] = {}
-    for suite in plan.suites:
-        by_name.setdefault(suite.name, []).append(suite)
-
-    def owner(cell: Cell) -> Suite:
-        candidates = by_name[cell.suite]
-        return next((suite for suite in candidates if _holds(suite, cell)), candidates[0])
-
-    return owner
-
-
-def _holds(suite: Suite, cell: Cell) -> bool:
-    return (
-        cell.problem in suite.problems
-        and cell.solver in suite.solvers
-        and cell.gradient in suite.gradients
-        and cell.stepping in suite.stepping
-        and (cell.device in suite.devices or "auto" in suite.devices)
-        and cell.dtype in suite.dtypes
-        and cell.batch in suite.batches
-        and cell.seed in suite.seeds
-    )
+def _as_named(suite: Suite, stands_for: Mapping[str, str]) -> Suite:
+    """The suite with the plugins that it names, where copies stand in for them."""
+    return replace(suite, plugins=tuple(stands_for.get(each, each) for each in suite.plugins))
 
 
 def _forget(checkpoint: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from odebench.controllers import Adaptive
-from odebench.types import Controller, Selective, Stepper, Trace
+from odebench.types import Controller, Selective, Stepper, Trace, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ class Backsolve:
 
     def refusal(self, stepper: Stepper) -> str | None:
         """A scheme that lives off the structure of f: the augmented system has another."""
-        if isinstance(self.solver or stepper, Selective):
+        if can(self.solver or stepper, Selective):
             return "its steps follow the structure of f, which the adjoint's augmented system has not; use aca"
         if self.rtol is self.atol is None:
             return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from odebench.gradients.recall import Invert, Recompute, StoreAll
-from odebench.types import Controller, Reversible, Staged, Stepper, Trace
+from odebench.types import Controller, Reversible, Staged, Stepper, Trace, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,9 +36,9 @@ class Sweep:
 
     def refusal(self, stepper: Stepper) -> str | None:
         """What the recall or the transpose needs and the scheme has not."""
-        if isinstance(self.recall, Invert) and not isinstance(stepper, Reversible):
+        if isinstance(self.recall, Invert) and not can(stepper, Reversible):
             return "its steps cannot be undone; use a reversible scheme: alf, reversible_heun or coupled"
-        if self.by_stage and not isinstance(stepper, Staged):
+        if self.by_stage and not can(stepper, Staged):
             return "its steps cannot be transposed stage by stage; use an explicit Runge–Kutta scheme, or gradient aca"
         return None
 

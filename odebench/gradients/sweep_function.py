@@ -16,7 +16,7 @@ from odebench.gradients.recall import Invert, StoreAll
 from odebench.gradients.rounds_back import go_back
 from odebench.integrate import Walk, advance_of, look, places, walk
 from odebench.solvers import RungeKutta
-from odebench.types import Controller, Field, Mesh, Params, Staged, State, Step, Stepper, Tick, Trace, Unpulling
+from odebench.types import Controller, Field, Mesh, Params, Staged, State, Step, Stepper, Tick, Trace, Unpulling, can
 
 if TYPE_CHECKING:
     from odebench.gradients.sweep import Sweep
@@ -152,7 +152,7 @@ def _over_rounds(ctx: Any, f: Field, params: Params, ys_bar: Tensor, back: Retur
 
 
 def _fused(how: Sweep, stepper: Stepper) -> bool:
-    return isinstance(how.recall, Invert) and isinstance(stepper, Unpulling)
+    return isinstance(how.recall, Invert) and can(stepper, Unpulling)
 
 
 def _resetting(how: Sweep, stepper: Stepper) -> Sweep:

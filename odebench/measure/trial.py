@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from odebench.controllers import Replay
 from odebench.gradients import Direct
+from odebench.gradients.moving import Moving
 from odebench.integrate import timed
 from odebench.per_sample import Again, Rounds
 from odebench.problems import Bound
@@ -68,17 +70,24 @@ class NativePair:
 
     def solve(self, f: Function, trace: Trace | None) -> Tensor:
         """By the gradient, which walks."""
-        bound = self.bound
-        return self.gradient.solve(
-            timed(f, bound.y0), bound.params, bound.y0, bound.ts, self.stepper, self.control, trace
-        )
+        bound, how = self.bound, self.gradient
+        if self.moving is not None and torch.is_grad_enabled():
+            how = self.moving.under(how, bound.y0, bound.params, "the gradient")
+        return how.solve(timed(f, bound.y0), bound.params, bound.y0, bound.ts, self.stepper, self.control, trace)
+
+    @cached_property
+    def moving(self) -> Moving | None:
+        """What has to be put back where f is evaluated again."""
+        return Moving.of(self.bound.f, self.bound.ts[0], self.bound.y0)
 
     def fault(self, error: AssertionError) -> Exception:
         """Itself: a mistake of ours."""
         return error
 
-    def reference(self, mesh: Mesh | Rounds) -> NativePair:
-        """`direct` on the recorded steps."""
+    def reference(self, mesh: Mesh | Rounds) -> NativePair | None:
+        """`direct` on the recorded steps; None where f draws and steps were searched: trials draw too."""
+        if self.moving is not None and not self.everywhere:
+            return None
         again = Again(mesh) if isinstance(mesh, Rounds) else Replay(mesh)
         return NativePair(self.bound, self.stepper, Direct(), again)
 

@@ -14,6 +14,7 @@ from odebench.record import AXES, STATUSES, Record
 from odebench.report import units
 from odebench.report.advice import advice
 from odebench.report.text import plain
+from odebench.report.versions import notes_of
 from odebench.rows import columns_of
 from odebench.suite.loading import Suite
 
@@ -55,6 +56,7 @@ def warnings(sources: Sequence[Source]) -> Html | None:
         for source in sources
         for each in advice(source.records, source.machine)
     ]
+    told += [element("li", note) for source in sources for note in notes_of(source.records)]
     return element("ul", told) if told else None
 
 

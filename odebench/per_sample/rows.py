@@ -63,14 +63,21 @@ class RowField:
 
 
 def _takes_any_rows(f: Field, ts: tuple[float, ...], y: Tensor, slope: Tensor) -> bool:
-    """The rows turned round, and two of them alone, are answered as they were together."""
-    t0, seen = ts[0], _at_start(y)
+    """The rows turned round, and two of them alone, are answered as they were together.
+
+    Some are asked for where the solve starts, which tells of their order. The others are asked for at another time and
+    moved, in case data that f holds for each row has no effect at the start.
+    """
+    turned, start = y.flip(0), _at_start(y) if len(y) > 2 else slice(0, 1)
+    asked_for = turned * 1.1 + 0.1
+    asked_for[start] = turned[start]
+    times = _two_times(ts, len(y), start)
     try:
-        turned = asked(f, _mixed(ts, y), y.flip(0))
-        first, last = asked(f, t0, y[:1]), asked(f, t0, y[-1:])
+        together = asked(f, moments(times, y), asked_for)
+        first, last = (asked(f, float(times[at]), asked_for[at : at + 1]) for at in (0, len(y) - 1))
     except Exception:  # of the user's code, whatever it may be; the next look says what it was
         return False
-    return _same(turned[seen], slope.flip(0)[seen]) and _same(first, slope[:1]) and _same(last, slope[-1:])
+    return _same(together[start], slope.flip(0)[start]) and _same(first, together[:1]) and _same(last, together[-1:])
 
 
 def _refuse_unless_rows_stand_alone(f: Field, ts: tuple[float, ...], y: Tensor, slope: Tensor) -> None:
@@ -100,9 +107,14 @@ def _at_start(y: Tensor) -> slice:
 
 def _mixed(ts: tuple[float, ...], y: Tensor) -> float | Tensor:
     """A column of two times."""
-    times = np.full(len(y), 0.5 * (ts[0] + ts[-1]))
-    times[_at_start(y)] = ts[0]
-    return moments(times, y)
+    return moments(_two_times(ts, len(y), _at_start(y)), y)
+
+
+def _two_times(ts: tuple[float, ...], rows: int, start: slice) -> NDArray[np.float64]:
+    """The middle of the span, and ts[0] for the rows of `start`."""
+    times = np.full(rows, 0.5 * (ts[0] + ts[-1]))
+    times[start] = ts[0]
+    return times
 
 
 def _same(got: Tensor, wanted: Tensor) -> bool:

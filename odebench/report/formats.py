@@ -67,6 +67,7 @@ def to_markdown(table: Table) -> str:
         ]
         lines += [[inert(shown(column, row[column])) for column in columns] for row in rows]
         blocks.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    blocks += [inert(each) for each in table.notes]
     blocks += _reasons(table)
     return "\n\n".join(blocks) + "\n"
 

@@ -178,7 +178,7 @@ def caption(table: Table, place: Place) -> list[Line]:
     """What holds for every row, what short names are short for, and what signs mean."""
     constant = ", ".join(f"{axis} {plain(value)}" for axis, value in table.constant)
     told = [constant] if constant else []
-    told += [*told_short(place.short), *table.legend]
+    told += [*told_short(place.short), *table.legend, *table.notes]
     lines = [Line(text, "dim") for each in told for text in fold(each, place.width or UNLIMITED, 2)]
     return [*lines, Line("")] if lines else []
 

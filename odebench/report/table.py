@@ -36,6 +36,7 @@ class Table:
     chosen: bool = False  # somebody named the columns, and so their order
     best: frozenset[Mark] = frozenset()  # figures that stand out
     legend: tuple[str, ...] = ()  # what signs in the rows mean, one sentence each
+    notes: tuple[str, ...] = ()  # what to mind about the rows, one sentence each
 
     def groups(self) -> list[tuple[tuple[Any, ...], list[Row]]]:
         """(values of `group_by`, rows), in order of first appearance. A number is told with its axis: `seed 0`."""

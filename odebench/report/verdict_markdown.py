@@ -14,6 +14,7 @@ from odebench.report.looks import NAMES
 from odebench.report.noise import HEADING, noise_sentences
 from odebench.report.table import Table
 from odebench.report.text import plain
+from odebench.report.undecided import fold_undecided
 
 LIMIT = 65_000  # characters; GitHub takes 65,536 in a comment
 _HEAD, _TAIL = 6_000, 12_000  # of it, at most, for what stands above and below the sections
@@ -54,8 +55,21 @@ def _bullets(texts: Sequence[str], room: int) -> str:
     return "".join(lines) + _more(len(texts) - len(lines))
 
 
-def _section(findings: Sequence[Finding], room: int) -> str:
-    """One kind of finding: a table, and the notes that its rows refer to, in `room` characters."""
+def _section(found: Sequence[Finding], room: int) -> str:
+    """One kind of finding: a table, and the notes that its rows refer to, in `room` characters.
+
+    Undecided times of stored results have no rows, but one line.
+    """
+    findings, undecided = fold_undecided(found)
+    folded = _bullets([told.partition(" ")[2] for told in undecided], room // 2)  # the title says which sign
+    body = (_rows(findings, room - len(folded)) if findings else "") + folded
+    first = found[0]
+    title = f"{len(found)} {first.verdict}{'' if first.gated else ', not gated'}"
+    return f"\n<details{' open' if first.fails else ''}><summary>{title}</summary>\n\n{body}\n</details>\n"
+
+
+def _rows(findings: Sequence[Finding], room: int) -> str:
+    """The table and its notes."""
     notes = number_notes(findings)
     table = table_of(findings, notes)
     columns = [column for column in table.columns if column != "mark"]  # the title says it
@@ -73,10 +87,7 @@ def _section(findings: Sequence[Finding], room: int) -> str:
         rows.append(line)
         told += [note] if note else []
     body = f"{above}{''.join(rows)}\n" if rows else ""
-    body += "".join(told) + _more(len(findings) - len(rows))
-    first = findings[0]
-    title = f"{len(findings)} {first.verdict}{'' if first.gated else ', not gated'}"
-    return f"\n<details{' open' if first.fails else ''}><summary>{title}</summary>\n\n{body}\n</details>\n"
+    return body + "".join(told) + _more(len(findings) - len(rows))
 
 
 def _above(table: Table, columns: Sequence[str]) -> str:

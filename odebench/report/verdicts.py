@@ -14,6 +14,7 @@ from odebench.report.noise import HEADING, noise_sentences
 from odebench.report.screen import Format
 from odebench.report.table import Table
 from odebench.report.text import UNLIMITED, fold, plain
+from odebench.report.undecided import fold_undecided
 
 _NEEDED = ("base", "new", "change", "interval")  # rather than leave these out, a narrow table heads rows by their cell
 
@@ -23,15 +24,20 @@ def lines_of_comparison(
 ) -> list[Line]:
     """The comparison as lines of at most `width` cells, or as long as they like.
 
-    Without `everything`, rows that close no gate and raise no question (same, better, not gated) are counted only.
+    Without `everything`, rows that close no gate and raise no question (same, better, not gated) are counted only, and
+    undecided times of stored results stand on one line.
     `strict` is as of `Comparison.exit_code`.
     """
     lines = list(_folded(f"base {comparison.base}, new {comparison.new}", width, "dim"))
     if comparison.policy:
         lines += _folded(f"gated: {comparison.policy}", width, "dim")
-    shown = [each for each in comparison.findings if everything or _tells(each)]
+    shown, undecided = list(comparison.findings), list[str]()
+    if not everything:
+        shown, undecided = fold_undecided([each for each in comparison.findings if _tells(each)])
     if shown:
         lines += [Line(""), *_table(shown, width)]
+    if undecided:
+        lines += [Line(""), *(line for told in undecided for line in _folded(told, width))]
     style = "bold red" if comparison.failures else "bold"
     lines += [Line(""), *_folded(f"{counts(comparison)}: {ending(comparison, strict)}", width, style)]
     if comparison.noise:

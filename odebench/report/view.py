@@ -11,6 +11,7 @@ from odebench.report.choosing import parse_axes, parse_columns, parse_sort, sort
 from odebench.report.relative import SUFFIX, Base, base_of, in_place, with_relative
 from odebench.report.screen import Format
 from odebench.report.table import Table, chosen_table, reading_table
+from odebench.report.versions import notes_of
 from odebench.rows import columns_of
 from odebench.suite.select import Filter
 
@@ -44,7 +45,7 @@ def table_of(records: Sequence[Record], view: View, form: Format, among: Sequenc
     base = base_of(among or records, view.relative_to) if view.relative_to else None
     if form in (Format.csv, Format.json):
         return _data(records, view, base)
-    made = _arranged(records, view)
+    made = replace(_arranged(records, view), notes=notes_of(records))
     if view.across:
         from odebench.report.across import across
 
@@ -54,7 +55,7 @@ def table_of(records: Sequence[Record], view: View, form: Format, among: Sequenc
         from odebench.report.bars import with_bars
         from odebench.report.best import with_best
 
-        made = with_best(made)
+        made = made if made.notes else with_best(made)  # rows of different code do not compete
         made = with_bars(made) if view.bars else made
     return in_place(made, base) if base else made
 

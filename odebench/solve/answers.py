@@ -44,9 +44,16 @@ class Answers:
     def __call__(self, t: Tensor, y: Any) -> Any:
         """dy/dt, shaped like `y`: a tensor, or a tuple of them."""
         if self._plain:
-            dy = self.f(t, y)
-            # Some take to a buffer late: captured graphs, after their warm-up.
-            return dy.clone() if self._hands and sys.getrefcount(dy) > self._hands and isinstance(dy, Tensor) else dy
+            try:
+                dy = self.f(t, y)
+            except RuntimeError as error:
+                if not _wants_recording(error):
+                    raise
+                self._plain = False
+            else:
+                # Some take to a buffer late: captured graphs, after their warm-up.
+                kept = self._hands and sys.getrefcount(dy) > self._hands and isinstance(dy, Tensor)
+                return dy.clone() if kept else dy
         self._calls += 1
         first, settling = self._calls == 1, self._calls <= _SETTLING and not _traced()
         before, recording = _parts(y), torch.is_grad_enabled()
@@ -63,7 +70,7 @@ class Answers:
         if settling:
             self._copies = self._copies or held or self._comes_again(answers)
             self._casts = self._casts or any(d.dtype != part.dtype for d, part in zip(answers, before, strict=True))
-        if self._copies or settling:
+        if self._copies or (first and settling):
             answers = tuple(d.clone() for d in answers)
         if not recording and any(d.requires_grad for d in answers):
             self._records = True
@@ -79,10 +86,10 @@ class Answers:
 
     def _own(self, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Tensors that may be marked, where the state's own must not be."""
-        own = tuple(part if part.requires_grad else part.detach() for part in parts)
-        if self._differentiates and not torch.is_grad_enabled():
-            own = tuple(part.detach().requires_grad_() for part in own)
-        return own
+        if self._differentiates:
+            recording = torch.is_grad_enabled()
+            return tuple(x if recording and x.requires_grad else x.detach().requires_grad_() for x in parts)
+        return tuple(part if part.requires_grad else part.detach() for part in parts)
 
     def _asked(self, t: Tensor, given: tuple[Tensor, ...], many: bool) -> Any:
         if self._differentiates or self.recorded:
@@ -91,7 +98,7 @@ class Answers:
         try:
             return self.f(t, given if many else given[0])
         except RuntimeError as error:
-            if self._calls > 1 or "does not require grad" not in str(error):
+            if not _wants_recording(error):
                 raise
         # f takes a gradient in y, and relies on y's being recorded, as it is in backpropagation through the solver.
         own = tuple(x.detach().requires_grad_() for x in given)
@@ -105,6 +112,11 @@ class Answers:
         taken = {_place(d) for earlier in self._first for d in earlier} - {0}
         self._first.append(answers)
         return any(_place(d) in taken for d in answers)
+
+
+def _wants_recording(error: RuntimeError) -> bool:
+    """f took a gradient where nothing was recorded."""
+    return "does not require grad" in str(error)
 
 
 def _is_held(dy: Any) -> bool:

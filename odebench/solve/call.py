@@ -16,7 +16,7 @@ from odebench.solve.answers import Answers, Asked
 from odebench.solve.beyond import explained
 from odebench.solve.dependence import look, params_of
 from odebench.solve.held import lightly
-from odebench.solve.landings import Rounding, Times, coarsest
+from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
 from odebench.solve.options import Options
@@ -52,7 +52,7 @@ def odeint(
     Args:
         f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
             y. t is in the span, but with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the
-            last step; jump_t at both ends keeps them in, at a lower order there.
+            last step; jump_t at both ends keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -67,7 +67,8 @@ def odeint(
             axis of y0 counts samples, each takes steps of its own, and f gets t as a column, a time for each row of the
             y that it is given; three more evaluations look whether f can be asked so.
         params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
-            depends on nothing else that needs a gradient.
+            depends on nothing else that needs a gradient, but on tensors made from its parameters before the solve. f
+            is called once before the solve, which begins with that answer.
         event_fn: not taken.
 
     Returns:
@@ -128,16 +129,17 @@ def drive(
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
-        route = route_of(Times(ts, t.dtype), read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        grain = coarsest(t.dtype, start.real.dtype if start.is_complex() else start.dtype, read.jump_t.dtype)
+        saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
+        route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        near = grain(real, read.jump_t, saved)
         field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
         if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
             first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
             params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
-        look_at_structure(user, field, params or (), ts[0], start, pair)
+        look_at_structure(user, field, params or (), ts, start, pair)
         field = field if first is None else first.begins(field)
-        ys = _solve(field, params or (), start, t, ts, route, pair, control, grain)
+        ys = _solve(field, params or (), start, t, ts, route, pair, control, near)
         _look_for_nan(ys, ts)
     return ys if laid is None else laid.parts(ys)
 
@@ -151,16 +153,16 @@ def _solve(
     route: Route,
     pair: Pair,
     control: Controller,
-    grain: torch.dtype,
+    near: torch.dtype,
 ) -> Tensor:
     if not (t.requires_grad and torch.is_grad_enabled()):
-        return solve(f, params, y0, route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None
     if stays and not isinstance(pair.gradient, Backsolve):
         knots = dict(zip(route.saved, t.unbind(), strict=True))
         pair = pair.knowing(tuple(knots.values()))
-        return solve(f, params, y0, route, pair, control, grain, knots)
-    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, grain, {})
+        return solve(f, params, y0, route, pair, control, near, knots)
+    ys = solve(f, params, leaving(f, ts, t, y0), route, pair, control, near, {})
     return arriving(f, ts, t, ys)
 
 

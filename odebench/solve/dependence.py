@@ -109,8 +109,9 @@ def look(
     """
     closure = Closure.of(user)
     world, since, y0 = Surroundings.of(closure, start), moment(), start.detach()
+    asked = y0 * (1 + _ASIDE) if aside else y0
     with torch.enable_grad():
-        answer = field(ts[0] + aside * _ASIDE * (ts[-1] - ts[0]), y0 * (1 + _ASIDE) if aside else y0)
+        answer = field(ts[0] + aside * _ASIDE * (ts[-1] - ts[0]), asked)
     world.looked()
     if given is None:
         assert isinstance(user, nn.Module), "for anything else params are asked for"
@@ -118,7 +119,7 @@ def look(
     params = given
     made = [p for p in params if not p.is_leaf]
     found, edges = ancestry([answer], made, since)
-    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, y0)]
+    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, asked)]
     located = _located(edges, closure.tensors, name)
     upstream = {id(x): x for x in _upstream([*made, *located])}
     known = {id(p) for p in params}
@@ -180,7 +181,7 @@ def _upstream(made: list[Tensor]) -> list[Tensor]:
     return found
 
 
-def _shares(leaf: Tensor, y0: Tensor) -> bool:
-    """The state, which f may mark as requiring a gradient."""
-    place = y0.untyped_storage().data_ptr()
+def _shares(leaf: Tensor, asked: Tensor) -> bool:
+    """The state that f was asked at, which it may mark as requiring a gradient."""
+    place = asked.untyped_storage().data_ptr()
     return place != 0 and leaf.untyped_storage().data_ptr() == place

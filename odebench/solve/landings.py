@@ -32,6 +32,9 @@ class Times:
 
 NO_TIMES = Times()
 
+# A move in time by this share of the span, or less, of one stage of a step does not count.
+_COUNTS = 1e-6
+
 
 @dataclass(frozen=True)
 class Rounding:
@@ -54,9 +57,17 @@ class Rounding:
         return cls(max(eps, single) * float(t.detach().abs().max()), 0.5 if eps >= single else 1e-3)
 
 
-def coarsest(*dtypes: torch.dtype) -> torch.dtype:
-    """The one of the fewest digits."""
-    return max(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+def grain(state: torch.dtype, jumps: Times, saved: Times) -> torch.dtype:
+    """The precision in which a jump of f lies between the numbers next to it.
+
+    It is the coarsest of those of the times that tell where, so that f is on the right side wherever in the
+    rounding of such a time it jumps; or that of f's own time, `state`, where so much is a share of the span that
+    counts.
+    """
+    found = max((state, jumps.dtype, saved.dtype), key=lambda dtype: torch.finfo(dtype).eps)
+    first, *_, last = saved.values
+    reach = max(abs(first), abs(last))
+    return found if torch.finfo(found).eps * reach <= _COUNTS * abs(last - first) else state
 
 
 def landings(saved: Times, *others: Times) -> tuple[tuple[float, ...], dict[float, float]]:

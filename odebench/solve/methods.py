@@ -9,7 +9,7 @@ from odebench import registry
 from odebench.errors import Refusal, UnknownName
 from odebench.solve.faults import UnknownMethod
 from odebench.spec import Spec
-from odebench.types import Gradient, Stepper
+from odebench.types import Gradient, Stepper, can
 
 # With these torchdiffeq takes one step per interval of t where no step size is given, and so does odeint, although the
 # schemes could be driven by tolerances: a switched import must not turn four steps into ten thousand. `heun` (or
@@ -49,7 +49,7 @@ def stepper_of(method: Spec) -> Stepper:
         stepper = registry.solvers.build(method)
     except UnknownName as error:
         raise UnknownMethod(error.kind, error.name, error.known) from error
-    if not isinstance(stepper, Stepper):
+    if not can(stepper, Stepper):
         raise Refusal(
             f"odeint walks odebench's own schemes, and {method} is none; call that library itself, or measure it in a "
             "suite"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odebench.controllers import Replay
 from odebench.gradients.guard import Guard
-from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick
+from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick, can
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Pair:
     def under(self, guard: Guard) -> Pair:
         """For one solve of somebody else's f, if the gradient evaluates f again."""
         how = self.gradient
-        return replace(self, gradient=how.within(guard), guard=guard) if isinstance(how, Asking) else self
+        return replace(self, gradient=how.within(guard), guard=guard) if can(how, Asking) else self
 
     def knowing(self, tensors: Params) -> Pair:
         """The same where f depends on these too."""
@@ -72,7 +72,7 @@ def solve(
     dtype: torch.dtype,
     knots: Mapping[int, Tensor],
 ) -> Tensor:
-    """The solution at the saved times of `route`; `dtype` is the coarsest of those of times and of y.
+    """The solution at the saved times of `route`; `dtype` tells how near to a jump f is asked.
 
     `knots` are saved times that want a gradient, as 0-dim tensors by their place: each interval between them is then
     solved by itself, its steps moving in proportion to its ends.
@@ -119,7 +119,8 @@ def _one_sided(f: Field, times: tuple[float, ...], starts: bool, ends: bool, dty
 
 
 def _inside(end: float, towards: float, dtype: torch.dtype) -> float:
-    return float(torch.nextafter(torch.tensor(end, dtype=dtype), torch.tensor(towards, dtype=dtype)))
+    at, aim = (torch.tensor(t, dtype=dtype, device="cpu") for t in (end, towards))
+    return float(torch.nextafter(at, aim))
 
 
 def _scaled(

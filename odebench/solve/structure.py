@@ -14,27 +14,29 @@ from torch import Tensor, nn
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
-from odebench.types import Field, Params, Structured
+from odebench.types import Field, Params, Structured, can
 
 # Fields that had the structure when they were looked at. One that loses it later is solved at a lower order, which is
 # not worth three evaluations in every solve; where a wrong gradient would come of it they are made.
 _SPLIT: WeakSet[Any] = WeakSet()
 
 
-def look_at_structure(user: Any, f: Field, params: Params, t: float, y0: Tensor, pair: Pair) -> None:
+def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...], y0: Tensor, pair: Pair) -> None:
     """Warn of an f without the structure that the scheme asks for; `f` is `user`, taking numbers for t.
 
     Raises:
         Refusal: f has it not, and the gradient lives by undoing steps, which only the structure allows.
     """
-    if not isinstance(pair.stepper, Structured):
+    stepper = pair.stepper
+    if not can(stepper, Structured):
         return
     undoing = isinstance(pair.gradient, Sweep) and isinstance(pair.gradient.recall, Invert)
     undoing = undoing and torch.is_grad_enabled() and any(x.requires_grad for x in (y0, *params))
     if not undoing and _is_known(user):
         return
     with _buffers_kept(user):
-        fault = pair.stepper.structure_fault(f, t, y0)
+        # Between two times: at the first f may jump.
+        fault = stepper.structure_fault(f, (ts[0] + ts[1]) / 2, y0)
     if fault is None:
         _remember(user)
     elif undoing:

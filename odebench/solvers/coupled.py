@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from odebench.errors import OptionError
 from odebench.registry import solver, solvers
 from odebench.spec import Spec
-from odebench.types import Step, Stepper
+from odebench.types import Step, Stepper, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,9 +125,9 @@ def coupled(base: Spec = _RK4, coupling: float = 0.999, reset: int | None = None
         scheme = solvers.build(base)
     except OptionError as error:
         raise OptionError(str(error), ("base", *error.path)) from error
-    if not isinstance(scheme, Stepper):
+    if not can(scheme, Stepper):
         raise OptionError(f"coupled walks one of odebench's own schemes, and {base} is none", ("base",))
-    if not isinstance(scheme, OneStep):
+    if not can(scheme, OneStep):
         raise OptionError(f"coupled needs a one-step base such as rk4 or dopri5; {base} carries more than y", ("base",))
     if not 0 < coupling <= 1:
         raise OptionError(f"coupling must be in (0, 1]; got {coupling!r}", ("coupling",))

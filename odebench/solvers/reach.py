@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from odebench.types import Noded, Stepper
+from odebench.types import Noded, Stepper, can
 
 
 def outside(stepper: Stepper) -> str | None:
     """How far the nodes of `stepper` lie before a step and behind it; None where all lie inside."""
-    if not isinstance(stepper, Noded):
+    if not can(stepper, Noded):
         return None
     early, late = stepper.reach
     parts = []

@@ -81,7 +81,7 @@ class ReversibleHeun:
         from odebench.autodiff import gradients
 
         (y1, z1, k1), (y_bar, z_bar, k_bar) = state, bar
-        if not k1.requires_grad:
+        if not (z1.requires_grad and k1.requires_grad):  # k1 alone may be a parameter that f handed out
             z1, k1 = self._taped(f, t + dt, z1)
         k_bar = k_bar.add(y_bar, alpha=0.5 * dt)
         (share, *params_bar) = gradients(k1, (z1, *params), k_bar)

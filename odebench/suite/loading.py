@@ -124,14 +124,17 @@ def plugin_of(named: str, folder: Path) -> str:
 
 
 def load_suites(
-    paths: Iterable[str | Path], overrides: Mapping[str, Any] | None = None, plugins: Sequence[str] = ()
+    paths: Iterable[str | Path],
+    overrides: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] = (),
+    stand_ins: Mapping[str, str] | None = None,
 ) -> tuple[Suite, ...]:
     """Every document of every file, checked against the registries, with `overrides` applied.
 
     This imports the plugins that the suites and `plugins` (relative to the working folder) name, so run it where their
     code may run: `plan.needs_isolation` tells whether there are any. `overrides`, all optional: `devices`, `repeats`,
     `timeout`, `solvers` (a list of names or spellings, added to every suite), `only_solvers` (the same, instead of
-    those of the suite).
+    those of the suite). `stand_ins`: plugin that is gone -> the file to load in its place.
 
     Raises:
         SuiteError: with every finding of every file.
@@ -155,7 +158,7 @@ def load_suites(
             lines += error.findings
         except UsageError as error:
             lines.append(str(error))
-    imports = [_imports(path, document) for path, document in read]
+    imports = [_imports(path, document, stand_ins or {}) for path, document in read]
     suites = []
     for (path, document), (own, faults) in zip(read, imports, strict=True):
         fields, found = read_suite(document.data)
@@ -179,8 +182,9 @@ def _import(plugin: str) -> str | None:
     return None
 
 
-def _imports(path: Path, document: Any) -> tuple[tuple[str, ...], list[Finding]]:
+def _imports(path: Path, document: Any, stand_ins: Mapping[str, str]) -> tuple[tuple[str, ...], list[Finding]]:
     named = [(index, plugin_of(each, path.parent)) for index, each in plugins_of(document.data)]
+    named = [(index, stand_ins.get(each, each)) for index, each in named]
     found = []
     seen: dict[str, int] = {}
     for index, plugin in named:

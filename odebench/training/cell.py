@@ -15,6 +15,7 @@ from odebench import registry
 from odebench.errors import Divergence, SolveError
 from odebench.measure.cell import apply_settings
 from odebench.measure.subject import ran_out
+from odebench.provenance import behind, joint_digest
 from odebench.record import Cell, Measure, Training
 from odebench.spec import Spec
 from odebench.training import gauges
@@ -171,4 +172,5 @@ def _named(name: str, figure: float | None) -> dict[str, float]:
 def _identity(cell: Cell, training: Training) -> str:
     """What a checkpoint must have been made for."""
     settled = replace(training, checkpoint_every=0.0)
-    return json.dumps([cell.to_data(), settled.to_data()], sort_keys=True)
+    code = joint_digest(behind(cell, registry.loaded_plugins()))  # an edited plugin is another model, or another solver
+    return json.dumps([cell.to_data(), settled.to_data(), *([code] if code else [])], sort_keys=True)

@@ -152,7 +152,7 @@ class Checkpoint:
         try:
             held = torch.load(self.path, map_location="cpu", weights_only=True)
             if held["identity"] != self.identity:
-                return "a checkpoint of other settings was there, and training began anew"
+                return "a checkpoint of other settings or code was there, and training began anew"
             descent.task.model.load_state_dict(held["model"])
             descent.optimiser.load_state_dict(held["optimiser"])
         except Exception as error:  # a torn file may raise anything: IndexError, of torch 2.13

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from odebench.gradients.moving import Moving
 from odebench.integrate import timed
 from odebench.regularisers.regulariser import LocalTerm, PathTerm, Regulariser, StepTerm, TimeTerm
 from odebench.training.penalised import over_leading, penalised
@@ -74,6 +75,8 @@ class Solving:
     counts: Counts = field(default_factory=Counts)
     penalty: Tensor | None = None
     draw: torch.Generator = field(default_factory=torch.Generator)
+    moves: bool | None = None  # f draws random numbers or writes to buffers; not known before the first solve
+    moving: Moving | None = None  # what of this solve has to be put back
 
     def begin(self, draw: torch.Generator) -> None:
         """A new training step, with its own random numbers."""
@@ -84,6 +87,10 @@ class Solving:
     ) -> Tensor:
         """The solution at `ts`, shape (len(ts), *y0.shape)."""
         times, term = tuple(map(float, ts)), self.regulariser
+        if self.moves is None:  # what f does at every call it does in every solve
+            self.moves = Moving.of(f, times[0], y0) is not None
+        if self.moves and torch.is_grad_enabled():
+            self.moving = Moving.of(f, times[0], y0)
         if isinstance(term, TimeTerm):
             times = term.times(times, self.draw)
         counted, given = self._counted(f), tuple(params)
@@ -104,7 +111,8 @@ class Solving:
     def _solve(
         self, f: Function, y0: Tensor, ts: tuple[float, ...], params: Any, stepper: Any, control: Any, watch: Watch
     ) -> Tensor:
-        ys = self.gradient.solve(timed(f, y0), params, y0, ts, stepper, control, watch)
+        how = self.gradient if self.moving is None else self.moving.under(self.gradient, y0, params, "the gradient")
+        ys = how.solve(timed(f, y0), params, y0, ts, stepper, control, watch)
         self.counts.steps += watch.steps
         self.counts.rejected += watch.rejected
         return ys
