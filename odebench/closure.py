@@ -21,6 +21,19 @@ _DEPTH = 4  # functions and objects that are looked into, one inside another
 _MOST = 64  # entries of a list or a mapping that are looked at: what has more is data
 _ALL = 2000  # values looked at in all, so that an f that holds a whole program costs no more than a millisecond
 _DRAWING = frozenset({"numpy", "random"})
+# Names by which code draws random numbers.
+_DRAWS = (
+    "rand",
+    "dropout",
+    "bernoulli",
+    "normal",
+    "multinomial",
+    "poisson",
+    "exponential",
+    "uniform",
+    "shuffle",
+    "choice",
+)
 _LIBRARIES = frozenset({"torch", "numpy", "scipy", "builtins", "functools", "typing", "math"})
 
 
@@ -35,6 +48,7 @@ class Closure:
     generators: list[Any] = field(default_factory=list)  # of random numbers: torch's, numpy's, Python's
     libraries: set[str] = field(default_factory=set)  # `numpy` and `random`, where its code names them
     asks_for_mode: bool = False  # its code asks whether a graph is recorded
+    may_draw: bool = False  # its code has names by which random numbers are drawn
     _seen: set[int] = field(default_factory=set)
     _left: int = _ALL
 
@@ -70,8 +84,10 @@ class Closure:
             self._all(x.values(), depth)
         else:
             self._seen.add(id(x))
-            if isinstance(x, FunctionType) and "is_grad_enabled" in x.__code__.co_names:
-                self.asks_for_mode = True
+            if isinstance(x, FunctionType) and not _is_of_a_library(x):
+                names = x.__code__.co_names
+                self.asks_for_mode |= "is_grad_enabled" in names
+                self.may_draw |= any(part in name for name in names for part in _DRAWS)
             self._all(_held(x), depth - 1)
 
     def _module(self, module: nn.Module, depth: int) -> None:
@@ -85,13 +101,19 @@ class Closure:
                         self._visit(value, depth - 1)
                 for buffer in each._buffers.values():
                     self._visit(buffer, 1)
-                self._visit(type(each).forward, depth)
+                for kind in type(each).__mro__:
+                    if not _is_of_a_library(kind):
+                        self._all((x for x in vars(kind).values() if isinstance(x, FunctionType)), depth)
 
     def _all(self, values: Iterable[Any], depth: int) -> None:
         for at, value in enumerate(values):
             if at == _MOST:
                 break
             self._visit(value, depth)
+
+
+def _is_of_a_library(x: Any) -> bool:
+    return str(x.__module__).partition(".")[0] in _LIBRARIES
 
 
 def _held(x: Any) -> Iterator[Any]:
@@ -101,7 +123,7 @@ def _held(x: Any) -> Iterator[Any]:
     elif isinstance(x, MethodType):
         yield from (x.__self__, x.__func__)
     elif isinstance(x, FunctionType):
-        if x.__module__.partition(".")[0] in _LIBRARIES:
+        if _is_of_a_library(x):
             return
         for cell in x.__closure__ or ():
             try:

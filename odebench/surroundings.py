@@ -19,7 +19,6 @@ from weakref import ref
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from odebench.closure import OWN, Closure
@@ -175,10 +174,11 @@ class Surroundings:
 def moves(f: Callable[[Tensor, Tensor], Tensor], t: float, y: Tensor) -> tuple[bool, list[Tensor]]:
     """(whether f draws random numbers at every call, the buffers that it writes to).
 
-    By two calls, which are undone, where its modules may do so; what odebench ships moves nowhere and is not called.
+    By two calls, which are undone, where its code or its modules look as if it did; else f is not called.
     """
     closure = Closure.of(f)
-    if not any(map(_may_move, closure.modules)) and not closure.generators and not closure.libraries:
+    may_draw = closure.may_draw or closure.generators or closure.libraries
+    if not may_draw and not any(map(_may_move, closure.modules)):
         return False, []
     world, at = Surroundings.of(closure, y), torch.scalar_tensor(t, dtype=y.real.dtype, device=y.device)
     before = world.before
@@ -196,8 +196,19 @@ def moves(f: Callable[[Tensor, Tensor], Tensor], t: float, y: Tensor) -> tuple[b
 
 
 def _may_move(module: nn.Module) -> bool:
-    own = type(module).__module__.startswith(("torch.", "odebench."))
-    return not own or isinstance(module, (_DropoutNd, _NormBase))
+    return bool(module._buffers) or isinstance(module, _DropoutNd)
+
+
+@contextmanager
+def undisturbed(f: Callable[..., Any], like: Tensor) -> Iterator[Callable[[], None]]:
+    """For looks at f that are no part of a solve: random states and buffers are put back in the end, and by a call of
+    what is yielded.
+    """
+    world = Surroundings.of(Closure.of(f), like)
+    try:
+        yield lambda: world.put(world.before)
+    finally:
+        world.put(world.before)
 
 
 def _is_there(buffer: Tensor | None) -> TypeGuard[Tensor]:

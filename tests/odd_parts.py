@@ -37,10 +37,21 @@ def either(odd: Any, twin: Any, **held: Callable[[], Any]) -> Part:
 
 
 def _counted(part: Any, t: Tensor, y: Tensor, dy: Tensor) -> Tensor:
-    if not hasattr(part, "count"):
-        part.register_buffer("count", torch.zeros((), dtype=D))
-    part.count += 1
-    return dy * (1 + 0.1 * part.count.clone())
+    """In a buffer, as batch normalisation counts."""
+    part.net.count += 1
+    return dy * (1 + 1 / part.net.count)
+
+
+def _numbered(part: Any, t: Tensor, y: Tensor, dy: Tensor) -> Tensor:
+    """In a number of its own, from the first call on."""
+    part.calls += 1
+    return dy * (1 + 1 / part.calls)
+
+
+def counter() -> nn.Module:
+    held = nn.Module()
+    held.register_buffer("count", torch.zeros((), dtype=D))
+    return held
 
 
 def _by_time(part: Any, t: Tensor, y: Tensor, dy: Tensor) -> Tensor:
@@ -145,7 +156,8 @@ DRAWS: dict[str, Part] = {
     ),
     "numpy": always(_numpy),
     "python": always(lambda part, t, y, dy: dy * random.random()),
-    "counter": always(_counted),
+    "counter": always(_counted, net=counter),
+    "own counter": always(_numbered, calls=lambda: 0),
 }
 STEADY: dict[str, Part] = {
     "nothing": always(lambda part, t, y, dy: dy),
@@ -179,13 +191,14 @@ class Field(nn.Module):
     def __init__(self, names: tuple[str, ...], clean: bool, apart: bool) -> None:
         super().__init__()
         seeded(1)
-        self.first = linear()
+        # A matrix couples the halves for other values of it, though it may not for these.
+        self.first = linear() if not apart else Acts(lambda part, t, y, dy: dy)
         self.parts = nn.ModuleList(ODD[name](clean) for name in names)
         self.apart = apart
 
     def forward(self, t: Tensor, y: Tensor) -> Tensor:
         turned = torch.stack((y[..., 1], -y[..., 0]), -1) if self.apart else y + 0.3 * y.flip(-1)
-        dy = torch.tanh(self.first(turned)) + 0.2
+        dy = torch.tanh(self.first(t, y, turned) if self.apart else self.first(turned)) + 0.2
         for part in self.parts:
             dy = part(t, y, dy)
         return dy

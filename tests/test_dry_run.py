@@ -110,10 +110,10 @@ def test_what_cannot_be_told_is_said(suite: str) -> None:
     assert "cannot be told beforehand" in call("run", suite, "--dry-run").stderr
 
 
-def test_a_solve_of_a_hundred_million_steps_is_told_without_taking_them(suite: str) -> None:
-    found = estimate(suite, ONE.replace("100", "100000000") + "measure: {timeout: 1000}\n")
+def test_a_solve_of_millions_of_steps_is_told_without_taking_them(suite: str) -> None:
+    found = estimate(suite, ONE.replace("100", "9000000") + "measure: {timeout: 20}\n")
     assert found is not None
-    assert found.middle > 2 * 999
+    assert found.middle > 2 * 19
 
 
 def answers(cells: Sequence[Cell], seconds: float = 60.0) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from odebench.types import Field, Params, State
 Keep = Callable[[int, State, int | None], None]
 
 _SECOND = "backward through the graph a second time"
-_EVERY = 64  # calls between two looks at what f depends on, once the first few are past; a look costs 20 µs
+_EVERY = 61  # calls between two looks at what f depends on, once the first few are past; a look costs 20 µs
+# The first few: not powers of 2, which in a scheme of seven stages would fall on three of them again and again.
+_EARLY = frozenset((1, 2, 3, 5, 8, 13, 21, 34, 55))
 _PROBES = 3  # times that a suspicion of a cache is looked into, an evaluation each
 _NUDGE = 1e-7  # of the span: as near to a time as makes no difference to f, and another key to a cache
 
@@ -216,7 +218,7 @@ class Return:
             self.calls += 1
             n = self.calls
             lost = bool(guard.used) and not dy.requires_grad
-            if lost or guard.suspects or n & (n - 1) == 0 or n % _EVERY == 0:
+            if lost or guard.suspects or n in _EARLY or n % _EVERY == 0:
                 self._look_at_dependence(f, t, y, dy)
         if isinstance(t, float) and t in self.expected:
             self._look_at_slope(t, y, dy)

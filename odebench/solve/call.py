@@ -134,7 +134,8 @@ def drive(
         near = grain(real, read.jump_t, saved)
         field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
         if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
-            first = look(field, user, start, ts, params, pair.name, strict, isinstance(pair.gradient, Forward))
+            span = (route.begin(near), *ts[1:])
+            first = look(field, user, start, span, params, pair.name, strict, isinstance(pair.gradient, Forward))
             params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
         look_at_structure(user, field, params or (), ts, start, pair)

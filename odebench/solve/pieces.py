@@ -24,6 +24,10 @@ class Route:
     saved: tuple[int, ...]
     jumps: frozenset[int] = frozenset()
 
+    def begin(self, dtype: torch.dtype) -> float:
+        """The first time at which f is asked: beside a jump at the start, the nearest number of `dtype` inside."""
+        return _inside(self.times[0], self.times[-1], dtype) if 0 in self.jumps else self.times[0]
+
     def with_jumps_at(self, nodes: tuple[float, ...]) -> Route:
         """This route through `nodes` too, f looked at from one side at all of its times.
 

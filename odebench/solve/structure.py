@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from warnings import warn
 from weakref import WeakSet
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from odebench.autodiff import gradients
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
+from odebench.solvers.separable import moved_half
+from odebench.surroundings import undisturbed
 from odebench.types import Field, Params, Structured, can
 
 # Fields that had the structure when they were looked at. One that loses it later is solved at a lower order, which is
 # not worth three evaluations in every solve; where a wrong gradient would come of it they are made.
 _SPLIT: WeakSet[Any] = WeakSet()
+_ROUNDING = 1e3  # units in the last place of the largest derivative
 
 
 def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...], y0: Tensor, pair: Pair) -> None:
@@ -34,9 +36,16 @@ def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...]
     undoing = undoing and torch.is_grad_enabled() and any(x.requires_grad for x in (y0, *params))
     if not undoing and _is_known(user):
         return
-    with _buffers_kept(user):
-        # Between two times: at the first f may jump.
-        fault = stepper.structure_fault(f, (ts[0] + ts[1]) / 2, y0)
+    between = (ts[0] + ts[1]) / 2  # at the first of the times f may jump
+    with undisturbed(user, y0) as again:
+
+        def same(t: float | Tensor, y: Tensor) -> Tensor:
+            again()  # every call draws the same numbers
+            return f(t, y)
+
+        fault = stepper.structure_fault(same, between, y0)
+        if fault is None and undoing and y0.numel():
+            fault = _parameter_fault(same, params, between, y0)
     if fault is None:
         _remember(user)
     elif undoing:
@@ -51,15 +60,33 @@ def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...]
         )
 
 
-@contextmanager
-def _buffers_kept(user: Callable[..., Any]) -> Iterator[None]:
-    """Put back what f counts in its buffers, as BatchNorm does: looks are no calls of the solve."""
-    before = [(b, b._version, b.clone()) for b in user.buffers()] if isinstance(user, nn.Module) else []
-    yield
-    with torch.no_grad():
-        for buffer, version, kept in before:
-            if buffer._version != version:
-                buffer.copy_(kept)
+def _parameter_fault(f: Field, params: Params, t: float, y: Tensor) -> str | None:
+    """In words, which half has a slope whose derivative in a parameter depends on that half; None where neither has.
+
+    A field may split for the parameters as they are, friction of 0 say, and not for others; its steps are then undone,
+    and the derivative in the friction is wrong.
+    """
+    if not params:
+        return None
+    y = y.detach()
+    q, p = y.chunk(2, -1)
+    for half, words, moved in (
+        (0, "q' depends on q", torch.cat((moved_half(q), p), -1)),
+        (1, "p' depends on p", torch.cat((q, moved_half(p)), -1)),
+    ):
+        for still, other in zip(*(_pulled(f, params, t, each, half) for each in (y, moved)), strict=True):
+            gap, size = (still - other).abs().max(), torch.maximum(still.abs(), other.abs()).max()
+            if bool(gap > _ROUNDING * torch.finfo(y.dtype).eps * size):
+                return f"the derivative of f in a parameter does not split: of {words} after a change of it"
+    return None
+
+
+def _pulled(f: Field, params: Params, t: float, y: Tensor, half: int) -> list[Tensor]:
+    """The derivative of the sum of a half of f in the parameters that are not empty."""
+    with torch.enable_grad():
+        slope = f(t, y).chunk(2, -1)[half]
+    found = gradients(slope, params, torch.ones_like(slope))
+    return [x.abs() if x.is_complex() else x for x in found if x.numel()]
 
 
 def _is_known(user: Any) -> bool:

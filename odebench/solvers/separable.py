@@ -23,8 +23,8 @@ def structure_fault(f: Field, t: float, y: Tensor) -> str | None:
     q, p = y.chunk(2, -1)
     try:
         still = _asked(f, t, y).chunk(2, -1)
-        first = _asked(f, t, torch.cat((_moved(q), p), -1)).chunk(2, -1)[0]
-        second = _asked(f, t, torch.cat((q, _moved(p)), -1)).chunk(2, -1)[1]
+        first = _asked(f, t, torch.cat((moved_half(q), p), -1)).chunk(2, -1)[0]
+        second = _asked(f, t, torch.cat((q, moved_half(p)), -1)).chunk(2, -1)[1]
     except Exception:  # an f that is not defined beside y: a fault at y itself shows in the solve
         return None
     found = [
@@ -46,7 +46,8 @@ def _asked(f: Field, t: float, y: Tensor) -> Tensor:
         return f(t, y).detach().clone()
 
 
-def _moved(half: Tensor) -> Tensor:
+def moved_half(half: Tensor) -> Tensor:
+    """Somewhere near, every entry moved."""
     from odebench.solvers.coordinates import drawn
 
     size = half.abs()
