@@ -57,6 +57,10 @@ def cells(solver: str, chance: random.Random) -> list[Cell]:
         for adaptive in (False, True)[: 1 + estimates]:
             for _ in range(FIELDS_EACH):
                 parts = tuple(chance.sample(names, chance.choice((1, 1, 2))))
+                if {"born parameters", "hooked"} <= set(parts):
+                    continue  # `turned_back` counts the parameters that a new field has
+                if gradient == "symplectic" and "own counter" in parts:
+                    continue  # a memory in plain numbers is noticed where a whole step is taken again
                 between = "nothing" if chance.random() < 0.6 else chance.choice(list(BETWEEN))
                 found.append(Cell(solver, gradient, adaptive, parts, between))
     return found
@@ -125,6 +129,8 @@ def outcome(cell: Cell) -> str:
         allowed = 1e-4
     if continuous and cell.adaptive:
         allowed = 1e-3  # the way back takes steps of its own, by a norm in which parameters are others for a twin
+    if continuous and cell.adaptive and "derived" in cell.parts:
+        allowed = 1e-3  # what is solved backwards has the derived tensor for a parameter, and other steps
     off = float((got - true).norm() / true.norm())
     return "equal" if off <= allowed else f"off by {off:.2g}"
 

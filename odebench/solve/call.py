@@ -14,7 +14,7 @@ from odebench.gradients import Backsolve, Direct, Forward, misfit
 from odebench.integrate import timed
 from odebench.solve.answers import Answers, Asked
 from odebench.solve.beyond import explained
-from odebench.solve.dependence import look, params_of
+from odebench.solve.dependence import known_beforehand, look, params_of, watched
 from odebench.solve.held import lightly
 from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
@@ -133,9 +133,13 @@ def drive(
         route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
         near = grain(real, read.jump_t, saved)
         field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
-        if torch.is_grad_enabled() and not isinstance(pair.gradient, Direct):
+        recording = torch.is_grad_enabled() and not isinstance(pair.gradient, Direct)
+        known = known_beforehand(user, params) if recording and isinstance(pair.gradient, Forward) else None
+        if known is not None:  # every call is recorded, the first one too
+            field, params = watched(field, known, pair.name), known
+        elif recording:
             span = (route.begin(near), *ts[1:])
-            first = look(field, user, start, span, params, pair.name, strict, isinstance(pair.gradient, Forward))
+            first = look(field, user, start, span, params, pair.name, strict)
             params, pair = first.params, pair.under(first.guard)
             answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
         look_at_structure(user, field, params or (), ts, start, pair)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from warnings import warn
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +13,11 @@ from odebench import registry
 from odebench.autodiff import Edge, ancestry, held_by_somebody, made_of, moment
 from odebench.closure import Closure
 from odebench.errors import UsageError
-from odebench.gradients.guard import Guard, Otherwise, refuse_stranger
+from odebench.gradients.guard import Guard, refuse_stranger
 from odebench.solve.faults import WrongType
 from odebench.spec import Spec
 from odebench.surroundings import Surroundings
 from odebench.types import Field, Params
-
-_ASIDE = 1e-7  # of the span and of the state
 
 
 def is_direct(gradient: Spec) -> bool:
@@ -56,6 +53,36 @@ def wanted(params: Sequence[Tensor]) -> Params:
     return tuple({id(p): p for p in params if p.requires_grad}.values())
 
 
+def watched(field: Field, params: Params, name: str) -> Field:
+    """`field` for a gradient that records every call: what f depends on is looked at in the first one.
+
+    Raises (when it is called):
+        UsageError: f depends on something beside `params` that requires a gradient.
+    """
+    known, seen = {id(p) for p in params}, False
+
+    def asked(t: float | Tensor, y: Tensor) -> Tensor:
+        nonlocal seen
+        dy = field(t, y)
+        if not seen:
+            seen = True
+            for leaf in held_by_somebody(ancestry([dy], [] if y.is_leaf else [y])[0]):
+                if id(leaf) not in known and not _shares(leaf, y):
+                    refuse_stranger(name, leaf)
+        return dy
+
+    return asked
+
+
+def known_beforehand(f: Callable[..., Any], params: Params | None) -> Params | None:
+    """The leaves to differentiate in, if that is what they are; None where only f's first call can tell."""
+    found = params
+    if found is None:
+        own = list(f.parameters()) if isinstance(f, nn.Module) else []
+        found = wanted(own) if own and not any(map(nn.parameter.is_lazy, own)) else None
+    return found if found is not None and all(p.is_leaf for p in found) else None
+
+
 @dataclass
 class First:
     """The first call of f, made before the solve begins, and its answer, which the solve then begins with."""
@@ -64,7 +91,6 @@ class First:
     params: Params  # what the solve differentiates in
     made: Params  # tensors on a graph that f depends on
     answer: Tensor | None
-    aside: tuple[float, Tensor] | None = None  # where the call was made, if the solve makes its own at the start
 
     def begins(self, field: Field) -> Field:
         """`field`, its first answer at hand where it is asked for at the same time and state."""
@@ -76,31 +102,9 @@ class First:
                     world.waiting = False
                     return answer
                 world.restart()
-                if self.aside is not None:
-                    return self._again(field, t, y, answer)
             return field(t, y)
 
         return asked
-
-    def _again(self, field: Field, t: float | Tensor, y: Tensor, answer: Tensor) -> Tensor:
-        """The first call of the solve, after one beside it: does f answer as if it was the first?
-
-        The call beside it is repeated only where the two answers are far apart, which a stiff f has of itself.
-        """
-        dy, world = field(t, y), self.guard.world
-        assert self.aside is not None
-        if not _same(dy, answer, 0.25):
-            now = world.now()
-            world.put(world.before)
-            if not _same(field(*self.aside), answer, 0.5):
-                warn(
-                    f"{self.guard.name}: f answered otherwise when it was called again, so the solution is not that of "
-                    "a first call, and neither is the gradient; compare with gradient `direct`",
-                    Otherwise,
-                    stacklevel=2,
-                )
-            world.put(now)
-        return dy
 
     def _is_start(self, y: Tensor) -> bool:
         start = self.guard.y0
@@ -115,7 +119,6 @@ def look(
     given: Params | None,
     name: str,
     strict: bool,
-    aside: bool,
 ) -> First:
     """Call f once, with recording on.
 
@@ -126,16 +129,14 @@ def look(
         given: the tensors to differentiate in; None for f's own parameters, those included that it makes only now.
         name: of solver and gradient, for messages.
         strict: other tensors on which f depends and that require a gradient are an error; else they are constants.
-        aside: the answer is not used, and f is asked a little beside the start, lest it finds the answer in a cache.
 
     Raises:
         UsageError: f depends on something else that requires a gradient, or on it by a way that cannot be separated.
     """
     closure = Closure.of(user)
     world, since, y0 = Surroundings.of(closure, start), moment(), start.detach()
-    at, asked = (ts[0] + _ASIDE * (ts[-1] - ts[0]), y0 * (1 + _ASIDE)) if aside else (ts[0], y0)
     with torch.enable_grad():
-        answer = field(at, asked)
+        answer = field(ts[0], y0)
     world.looked()
     if given is None:
         assert isinstance(user, nn.Module), "for anything else params are asked for"
@@ -143,7 +144,7 @@ def look(
     params = given
     made = [p for p in params if not p.is_leaf]
     found, edges = ancestry([answer], made, since)
-    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, asked)]
+    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, y0)]
     located = _located(edges, closure.tensors, name)
     upstream = {id(x): x for x in _upstream([*made, *located])}
     known = {id(p) for p in params}
@@ -151,7 +152,6 @@ def look(
         if strict and id(leaf) not in known:
             refuse_stranger(name, leaf)
     first = _first(world, name, params, located, direct, upstream, answer, y0, ts)
-    first.aside = (at, asked) if aside else None
     first.guard.is_module = isinstance(user, nn.Module)
     first.guard.suspects = any(x.is_leaf and id(x) not in known for x in closure.tensors)
     return first
@@ -206,14 +206,9 @@ def _upstream(made: list[Tensor]) -> list[Tensor]:
     return found
 
 
-def _same(a: Tensor, b: Tensor, digits: float) -> bool:
-    """To this share of all digits."""
-    a, b = a.detach(), b.detach()
-    near = torch.finfo(b.dtype).eps ** digits * torch.linalg.vector_norm(b)
-    return a.shape == b.shape and bool(torch.linalg.vector_norm(a - b) <= near)
-
-
 def _shares(leaf: Tensor, asked: Tensor) -> bool:
-    """The state that f was asked at, which it may mark as requiring a gradient."""
+    """The state that f was asked at, which it may mark as requiring a gradient; or nothing at all."""
+    if not leaf.numel():
+        return True
     place = asked.untyped_storage().data_ptr()
     return place != 0 and leaf.untyped_storage().data_ptr() == place
