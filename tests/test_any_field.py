@@ -57,6 +57,8 @@ def cells(solver: str, chance: random.Random) -> list[Cell]:
         for adaptive in (False, True)[: 1 + estimates]:
             for _ in range(FIELDS_EACH):
                 parts = tuple(chance.sample(names, chance.choice((1, 1, 2))))
+                if solver.startswith(("kvaerno", "implicit")) and set(parts) & set(DRAWS):
+                    continue  # Newton's method does not converge in noise, and takes minutes to say so
                 if {"born parameters", "hooked"} <= set(parts):
                     continue  # `turned_back` counts the parameters that a new field has
                 if gradient == "symplectic" and "own counter" in parts:
