@@ -341,6 +341,22 @@ def first_time(t: Tensor, y: Tensor) -> Tensor:
 ROWS = torch.tensor([[1.0, 2.0], [5.0, -4.0], [0.1, 0.2], [2.0, 9.0], [-3.0, 1.0]], dtype=D)
 
 
+@pytest.mark.parametrize("rows", [2, 3, 5])
+@pytest.mark.parametrize("counts", ["later", "once y has moved"])
+def test_data_for_each_row_may_begin_to_count_after_the_start(rows: int, counts: str) -> None:
+    data = torch.arange(1.0, rows + 1, dtype=torch.float64)[:, None]
+
+    def f(t: Tensor, y: Tensor) -> Tensor:
+        own = data[: len(y)]  # another row's, where the last ones are asked for alone
+        return 1.0 - y * own * (t if counts == "later" else 1.0)
+
+    y0 = torch.full((rows, 1), 1.0 if counts == "later" else 0.0, dtype=torch.float64)
+    t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    apart = odebench.odeint(f, y0, t, rtol=1e-9, atol=1e-9, options={"per_sample": True})
+    together = odebench.odeint(f, y0, t, rtol=1e-9, atol=1e-9)
+    assert float((apart - together).abs().max()) < 1e-8
+
+
 @pytest.mark.parametrize("f", [same_mean, largest_of_all, neighbour])
 def test_rows_that_depend_on_one_another_are_refused(f: Any) -> None:
     with pytest.raises(Refusal, match=r"a row of f depends on other rows of y; leave per_sample out"):
