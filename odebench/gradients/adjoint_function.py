@@ -12,7 +12,7 @@ from odebench.autodiff import kept_for_more, once
 from odebench.controllers import Replay
 from odebench.errors import Refusal, SolveError
 from odebench.gradients.augmented import Augmented
-from odebench.gradients.guard import Return
+from odebench.gradients.return_pass import Return
 from odebench.gradients.track import Track
 from odebench.integrate import walk
 from odebench.solvers import RungeKutta

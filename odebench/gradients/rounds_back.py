@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from odebench.autodiff import add_into, vjp, zeros
-from odebench.gradients.guard import Return
+from odebench.gradients.return_pass import Return
 from odebench.per_sample.rounds import Round, Rounds
 from odebench.per_sample.rows import RowField
 from odebench.per_sample.steps import Stride, advance, only, put, take

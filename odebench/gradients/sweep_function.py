@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from odebench.autodiff import add_into, kept_for_more, once, vjp, zeros
-from odebench.gradients.guard import Moments, Return
+from odebench.gradients.guard import Moments
 from odebench.gradients.recall import Invert, StoreAll
+from odebench.gradients.return_pass import Return
 from odebench.gradients.rounds_back import go_back
 from odebench.integrate import Walk, advance_of, look, places, walk
 from odebench.solvers import RungeKutta
