@@ -163,7 +163,9 @@ def make_package(folder: Path, layout: str, backend: str = "hatchling") -> Path:
 
 def steps_of(folder: Path) -> Path:
     """The file that a fault goes into."""
-    (file,) = (each for each in folder.rglob("steps.py") if "gated_solvers" in each.parts and "build" not in each.parts)
+    # Neither what a build copied, nor the sources that a results folder keeps.
+    copies = {"build", "results"}
+    (file,) = (x for x in folder.rglob("steps.py") if "gated_solvers" in x.parts and not copies & set(x.parts))
     return file
 
 
