@@ -7,7 +7,9 @@ import itertools
 import pytest
 import torch
 from matrix import lotka, mlp, relative, solve
+from torch import Tensor
 
+import odebench
 from odebench import registry
 from odebench.controllers import Adaptive, Fixed
 from odebench.errors import OptionError, Refusal
@@ -146,3 +148,27 @@ def test_an_adaptive_way_back_looks_between_the_steps_of_the_way_there_in_either
             grads = torch.autograd.grad(ys.square().sum(), (bound.y0, *bound.params))
             found.append(torch.cat([g.reshape(-1) for g in grads]))
         assert relative(*found) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["dopri5", "rk4"])
+def test_a_part_of_the_parameters_gets_its_gradient_and_the_rest_none(method: str) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
+    t, y0 = torch.linspace(0.0, 1.0, 11, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64)
+    part, found = tuple(net[0].parameters()), []
+
+    class Field(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, t: Tensor, y: Tensor) -> Tensor:
+            out: Tensor = self.net(y)
+            return out
+
+    for given in (None, part):
+        net.zero_grad()
+        odebench.odeint_adjoint(Field(), y0, t, method=method, adjoint_params=given)[-1].sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in part if p.grad is not None]))
+    assert all(p.grad is None for p in net[2].parameters())
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-9)

@@ -36,6 +36,7 @@ class Guard:
     y0: Tensor | None = None
     answer: Tensor | None = None
     span: float = 0.0
+    strict: bool = True  # what else f depends on is an error; else it is a constant
     is_module: bool = True  # so that data which changed since can be put back
     suspects: bool = False  # f can reach a leaf that requires a gradient and is none of `known`
 

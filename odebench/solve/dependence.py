@@ -157,8 +157,8 @@ def look(
         if strict and id(leaf) not in known:
             refuse_stranger(name, leaf)
     first = _first(world, name, params, located, direct, upstream, answer, y0, ts)
-    first.guard.is_module = isinstance(user, nn.Module)
-    first.guard.suspects = any(x.is_leaf and id(x) not in known for x in closure.tensors)
+    first.guard.is_module, first.guard.strict = isinstance(user, nn.Module), strict
+    first.guard.suspects = strict and any(x.is_leaf and id(x) not in known for x in closure.tensors)
     return first
 
 
