@@ -8,9 +8,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from odebench.controllers import Fixed
 from odebench.errors import SuiteError, UsageError
 from odebench.gradients import misfit
 from odebench.peers.peer import Peer
+from odebench.problems import pose
 from odebench.provenance import Provenance
 from odebench.record import AXES, Cell
 from odebench.registry import installed, loaded_plugins, registries
@@ -18,7 +20,8 @@ from odebench.regularisers.regulariser import StepTerm, WeightTerm
 from odebench.spec import Spec
 from odebench.suite.grammar import LISTS, plugins_of
 from odebench.suite.loading import Suite, find_suite, load_suites
-from odebench.types import Selective
+from odebench.types import Selective, can
+from odebench.workloads.workload import Spanned
 
 
 @dataclass(frozen=True)
@@ -210,22 +213,22 @@ class _Refusals:
         return peer.refusal(cell.gradient, cell.stepping, saves=saves, dtype=cell.dtype, device=cell.device)
 
     def _misfit(self, cell: Cell) -> str | None:
-        misfit = getattr(self._build("stepping", cell.stepping), "misfit", None)
+        stepping = self._build("stepping", cell.stepping)
         saves = dict(cell.problem.options).get("saves", 1)
-        answer: str | None = misfit(saves) if misfit else None
-        return answer
+        return stepping.misfit(saves) if isinstance(stepping, Fixed) else None
 
     def _excess(self, cell: Cell) -> str | None:
         """Why the mesh is too long to be made, or None. Where the span is not known here, the worker refuses it."""
-        excess = getattr(self._build("stepping", cell.stepping), "excess", None)
-        if excess is None:
-            return None
-        given = dict(cell.problem.options).get("span")
-        kind = "problem" if self.suite.training is None else "workload"
-        posed = self._build(kind, cell.problem)
-        ends = given or getattr(posed, "default_span", None) or (0.0, getattr(posed, "span", None))
-        answer: str | None = excess(_length(ends))
-        return answer
+        stepping = self._build("stepping", cell.stepping)
+        return stepping.excess(self._length(cell)) if isinstance(stepping, Fixed) else None
+
+    def _length(self, cell: Cell) -> float | None:
+        """Of the span of a problem; of a workload what it says of itself."""
+        if self.suite.training is None:
+            posed = pose(cell.problem)
+            return abs(posed.ts[-1] - posed.ts[0])
+        workload = self._build("workload", cell.problem)
+        return abs(float(workload.span)) if can(workload, Spanned) else None
 
     def _device(self, device: str) -> str | None:
         if not device.startswith("cuda"):
@@ -236,15 +239,6 @@ class _Refusals:
         if index < self.cuda_devices:
             return None
         return f"there is no {device} here: the {self.cuda_devices} CUDA device(s) count from cuda:0"
-
-
-def _length(ends: Any) -> float | None:
-    """From the first to the second; None unless they are two numbers."""
-    try:
-        start, end = map(float, ends)
-    except (TypeError, ValueError):
-        return None
-    return abs(end - start)
 
 
 def _unfit(term: Any, name: str, workload: Any, control: Any, gradient: Spec) -> str | None:

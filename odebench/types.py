@@ -86,6 +86,14 @@ class Advancing(Stepper, Protocol):
 
 
 @runtime_checkable
+class Sloped(Stepper, Protocol):
+    """May hold the slope at the solution in its state."""
+
+    def slope(self, state: State) -> Tensor | None:
+        """f at the solution, or what the scheme takes for it; None where this configuration holds none."""
+
+
+@runtime_checkable
 class Continuous(Stepper, Protocol):
     """Can give the solution anywhere inside a step."""
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from odebench.types import Sloped, can
+
 if TYPE_CHECKING:
     from odebench.controllers.adaptive import Adaptive
     from odebench.types import Field, State, Stepper
@@ -24,8 +26,7 @@ def first_step(control: Adaptive, f: Field, stepper: Stepper, ts: tuple[float, .
     """Hairer, Nørsett & Wanner I, II.4: one or two evaluations, one if the state already holds the slope. Unsigned."""
     y, norm = state[0], control.size
     span, sign = abs(ts[-1] - ts[0]), 1.0 if ts[-1] > ts[0] else -1.0
-    known = getattr(stepper, "slope", None)
-    slope = known(state) if known is not None else None
+    slope = stepper.slope(state) if can(stepper, Sloped) else None
     k = asked(f, ts[0], y) if slope is None else slope.detach()
     with torch.no_grad():
         at = y.detach()

@@ -13,7 +13,7 @@ from odebench.controllers import Adaptive
 from odebench.errors import Refusal
 from odebench.gradients.direct import slopes
 from odebench.integrate import walk
-from odebench.types import Field, Mesh, State, Step, Stepper, Trace, Verdict
+from odebench.types import Field, Mesh, Sloped, State, Step, Stepper, Trace, Verdict, can
 
 # What the loop knows as a number, as a function of y0 and θ. A length that is not here was cut to land.
 Lengths = dict[float, Tensor]
@@ -56,9 +56,7 @@ class _Scaled:
         return self.base.error_order
 
     def slope(self, state: State) -> Tensor | None:
-        known = getattr(self.base, "slope", None)
-        found: Tensor | None = known(state[:-1]) if known is not None else None
-        return found
+        return self.base.slope(state[:-1]) if can(self.base, Sloped) else None
 
     def init(self, f: Field, t: float, y: Tensor) -> State:
         return *self.base.init(f, t, y), torch.scalar_tensor(t, dtype=torch.float64, device=y.device)

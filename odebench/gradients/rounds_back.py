@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
     from odebench.gradients.sweep import Sweep
 
 
+class Way(NamedTuple):
+    """What a walk in rounds left: the rounds, what the recall kept of them, the time and the state at the start."""
+
+    rounds: Rounds
+    memo: dict[int, State]
+    t0: float
+    start: State
+
+
 def go_back(
-    rounds: Rounds,
-    how: Sweep,
-    f: Field,
-    stepper: Tabled,
-    t0: float,
-    memo: dict[int, State],
-    start: State,
-    ys_bar: Tensor,
-    params: Params,
-    back: Return,
+    way: Way, how: Sweep, f: Field, stepper: Tabled, ys_bar: Tensor, params: Params, back: Return
 ) -> tuple[State, Params]:
     """(the cotangent of the state at the start, that of `params`), of the cotangent of the solution at all saved times.
 
     A sample that arrived comes back in the round in which it did, with the cotangent of what it gave there.
     """
+    rounds, memo, t0, start = way
     rows = RowField(f, t0, start[0].detach() if rounds.whole else None)
     recalled = how.recall.rewind(memo, f, _ByRound(stepper, rounds, rows, back), rounds.numbered, start)
     values_bar = ys_bar.flatten(0, 1)

@@ -14,7 +14,7 @@ from odebench.autodiff import add_into, kept_for_more, once, vjp, zeros
 from odebench.gradients.guard import Moments
 from odebench.gradients.recall import Invert, StoreAll
 from odebench.gradients.return_pass import Return
-from odebench.gradients.rounds_back import go_back
+from odebench.gradients.rounds_back import Way, go_back
 from odebench.integrate import Walk, advance_of, look, places, walk
 from odebench.solvers import RungeKutta
 from odebench.types import Controller, Field, Mesh, Params, Staged, State, Step, Stepper, Tick, Trace, Unpulling, can
@@ -151,7 +151,7 @@ def _over_rounds(ctx: Any, f: Field, params: Params, ys_bar: Tensor, back: Retur
     how, _, stepper, ts, trace = ctx.given
     if trace is not None:
         trace.recalled(ts[0], ctx.last[0])
-    return go_back(ctx.rounds, how, f, stepper, ts[0], ctx.memo, ctx.last, ys_bar, params, back)
+    return go_back(Way(ctx.rounds, ctx.memo, ts[0], ctx.last), how, f, stepper, ys_bar, params, back)
 
 
 def _fused(how: Sweep, stepper: Stepper) -> bool:

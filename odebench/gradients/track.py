@@ -10,7 +10,7 @@ from torch import Tensor
 
 from odebench.solvers.hermite import cubic
 from odebench.solvers.runge_kutta import RungeKutta, combine
-from odebench.types import Field, Mesh, State, Stepper
+from odebench.types import Field, Mesh, Sloped, State, Stepper, can
 
 Curve = Callable[[float], Tensor]
 
@@ -69,9 +69,9 @@ class Track:
 
     def _slope(self, node: int) -> Tensor:
         """f at a node."""
-        held = getattr(self.stepper, "slope", lambda state: None)(self.states[node])
+        held = self.stepper.slope(self.states[node]) if can(self.stepper, Sloped) else None
         if held is not None:
-            return held.detach()  # type: ignore[no-any-return]
+            return held.detach()
         if node not in self.slopes:
             self.slopes = {near: slope for near, slope in self.slopes.items() if abs(near - node) < 3}
             self.slopes[node] = self.f(self.sign * self.places[node], self.states[node][0].detach())

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from odebench import registry
-from odebench.solve.call import drive
-from odebench.solve.dependence import params_of
+from odebench.solve.call import Steps, drive
+from odebench.solve.dependence import Wanted, params_of
 from odebench.solve.faults import WrongValue
 from odebench.solve.left_out import refuse_events
 from odebench.solve.methods import named, stepper_of
@@ -67,6 +67,6 @@ def odeint_adjoint(
     params = params_of(func, given, _ADJOINT)
     own = {name: x for name, x in (("rtol", adjoint_rtol), ("atol", adjoint_atol)) if x is not None}
     back = way_back(y0, t, spec, adjoint_method, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
-    pair = Pair(stepper_of(spec), back, f"{spec} with adjoint")
+    pair = Pair(stepper_of(spec), back, f"{spec} with adjoint", spec)
     # Whoever names a part of the parameters wants no other gradient, as with torchdiffeq.
-    return drive(func, y0, t, pair, spec, params, rtol, atol, options, strict=given is None)
+    return drive(func, y0, t, pair, Wanted(params, strict=given is None), Steps(rtol, atol, options))

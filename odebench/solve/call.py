@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from odebench import registry
 from odebench.errors import Divergence, Refusal, UsageError
-from odebench.gradients import Backsolve, Direct, Forward, misfit
+from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
 from odebench.solve.answers import Answers, Asked
+from odebench.solve.beginning import Begun, begin
 from odebench.solve.beyond import explained
-from odebench.solve.dependence import known_beforehand, look, params_of, watched
-from odebench.solve.held import lightly
+from odebench.solve.dependence import Wanted, params_of
 from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
@@ -23,11 +24,10 @@ from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
 from odebench.solve.stepping import control_of, route_of, tolerances
-from odebench.solve.structure import look_at_structure
 from odebench.solve.times import arriving, kind, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
-from odebench.types import Controller, Field, Params
+from odebench.types import Controller
 
 _SAMPLES = (
     "per_sample counts samples along the first axis of y0, and it is a tuple; join its tensors along another axis"
@@ -87,34 +87,54 @@ def odeint(
     refuse_events(event_fn)
     registry.load_builtins()
     spec, how = named(method), Spec.from_data(gradient)
-    pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}")
-    return drive(f, y0, t, pair, spec, params_of(f, params, how), rtol, atol, options)
+    pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}", spec)
+    return drive(f, y0, t, pair, Wanted(params_of(f, params, how)), Steps(rtol, atol, options))
 
 
-def drive(
-    user: Asked,
-    y0: Any,
-    t: Tensor,
-    pair: Pair,
-    method: Spec,
-    params: Params | None,
-    rtol: Any,
-    atol: Any,
-    options: Mapping[str, Any] | None,
-    strict: bool = True,
-) -> Any:
-    """Solve with a pair; `params` and `strict` are as `look` has them."""
-    f: Asked = (answers := Answers(user))
+@dataclass(frozen=True)
+class Steps:
+    """What chooses the steps, as it was given."""
+
+    rtol: Any
+    atol: Any
+    options: Mapping[str, Any] | None
+
+
+def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: Steps) -> Any:
+    """Solve with a pair; `user` is f as it was given."""
     warn_of_callbacks(user)
     laid = Laid.of(y0) if isinstance(y0, tuple) else None
     start = y0 if laid is None else laid.end_to_end(y0)
     _look_at(start)
     given_t, (t, ts) = t, read_times(t, start)
-    read = Options.read(options)
+    read = Options.read(steps.options)
+    control = _control(pair, read, steps, start, laid, t)
+    if len(ts) == 1:
+        ys = start.unsqueeze(0).clone()
+    else:
+        saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
+        route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        near = grain(real, read.jump_t, saved)
+        answers = Answers(user)
+        f = answers if laid is None else laid.around(answers)
+        field = timed(explained(f, pair.stepper, ts, str(pair.method)), start)
+        begun = begin(user, answers, field, start, (route.begin(near), *ts[1:]), pair, wanted)
+        ys = _solve(begun, start, t, ts, route, control, near)
+        _look_for_nan(ys, ts)
+    return ys if laid is None else laid.parts(ys)
+
+
+def _control(pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid | None, t: Tensor) -> Controller:
+    """What chooses the steps of `pair` from `start`.
+
+    Raises:
+        UsageError: options or tolerances make no sense.
+        Refusal: it does not go with the pair.
+    """
+    rtol, atol, norm = steps.rtol, steps.atol, read.norm
     if laid is not None:
-        rtol, atol, f = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.around(f)
-    norm = read.norm if laid is None else laid.norm(read.norm)
-    hops = one_step_per_interval(method, pair.stepper)
+        rtol, atol, norm = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.norm(norm)
+    hops = one_step_per_interval(pair.method, pair.stepper)
     control = control_of(hops, read, tolerances(rtol, atol, start), norm, Rounding.of(t))
     refused = (
         control.refusal(pair.stepper)
@@ -126,40 +146,13 @@ def drive(
         refused = refused or _SAMPLES
     if refused:
         raise Refusal(f"{pair.name}: {refused}")
-    if len(ts) == 1:
-        ys = start.unsqueeze(0).clone()
-    else:
-        saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
-        route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
-        near = grain(real, read.jump_t, saved)
-        field, first = timed(explained(f, pair.stepper, ts, str(method)), start), None
-        recording = torch.is_grad_enabled() and not isinstance(pair.gradient, Direct)
-        known = known_beforehand(user, params) if recording and isinstance(pair.gradient, Forward) else None
-        if known is not None:  # every call is recorded, the first one too
-            field, params = watched(field, known, pair.name), known
-        elif recording:
-            span = (route.begin(near), *ts[1:])
-            first = look(field, user, start, span, params, pair.name, strict)
-            params, pair = first.params, pair.under(first.guard)
-            answers.f, answers.recorded = lightly(user, first.made), first.guard.world.asks_for_mode
-        look_at_structure(user, field, params or (), ts, start, pair)
-        field = field if first is None else first.begins(field)
-        ys = _solve(field, params or (), start, t, ts, route, pair, control, near)
-        _look_for_nan(ys, ts)
-    return ys if laid is None else laid.parts(ys)
+    return control
 
 
 def _solve(
-    f: Field,
-    params: Params,
-    y0: Tensor,
-    t: Tensor,
-    ts: tuple[float, ...],
-    route: Route,
-    pair: Pair,
-    control: Controller,
-    near: torch.dtype,
+    begun: Begun, y0: Tensor, t: Tensor, ts: tuple[float, ...], route: Route, control: Controller, near: torch.dtype
 ) -> Tensor:
+    f, params, pair = begun
     if not (t.requires_grad and torch.is_grad_enabled()):
         return solve(f, params, y0, route, pair, control, near, {})
     stays = isinstance(pair.stepper, RungeKutta) and control.mesh(route.times) is not None

@@ -54,6 +54,17 @@ def wanted(params: Sequence[Tensor]) -> Params:
     return tuple({id(p): p for p in params if p.requires_grad}.values())
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The tensors to differentiate in; None for f's own parameters, those included that its first call makes.
+
+    `strict`: another tensor that f depends on and that requires a gradient is an error; else it is a constant.
+    """
+
+    params: Params | None
+    strict: bool = True
+
+
 def watched(field: Field, params: Params, name: str) -> Field:
     """`field` for a gradient that records every call: what f depends on is looked at in the first one.
 
@@ -121,9 +132,8 @@ def look(
     user: Callable[..., Any],
     start: Tensor,
     ts: tuple[float, ...],
-    given: Params | None,
+    want: Wanted,
     name: str,
-    strict: bool,
 ) -> First:
     """Call f once, with recording on.
 
@@ -131,9 +141,8 @@ def look(
         field: f on states like `start`.
         user: f itself, whose modules and closures are looked into.
         ts: the times of the solve.
-        given: the tensors to differentiate in; None for f's own parameters, those included that it makes only now.
+        want: what to differentiate in.
         name: of solver and gradient, for messages.
-        strict: other tensors on which f depends and that require a gradient are an error; else they are constants.
 
     Raises:
         UsageError: f depends on something else that requires a gradient, or on it by a way that cannot be separated.
@@ -143,10 +152,10 @@ def look(
     with torch.enable_grad():
         answer = field(ts[0], y0)
     world.looked()
-    if given is None:
+    params = want.params
+    if params is None:
         assert isinstance(user, nn.Module), "for anything else params are asked for"
-        given = wanted(tuple(user.parameters()))
-    params = given
+        params = wanted(tuple(user.parameters()))
     made = [p for p in params if not p.is_leaf]
     found, edges = ancestry([answer], made, since)
     direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, y0)]
@@ -154,11 +163,11 @@ def look(
     upstream = {id(x): x for x in _upstream([*made, *located])}
     known = {id(p) for p in params}
     for leaf in [*direct, *_upstream(located)]:
-        if strict and id(leaf) not in known:
+        if want.strict and id(leaf) not in known:
             refuse_stranger(name, leaf)
     first = _first(world, name, params, located, direct, upstream, answer, y0, ts)
-    first.guard.is_module, first.guard.strict = isinstance(user, nn.Module), strict
-    first.guard.suspects = strict and any(x.is_leaf and id(x) not in known for x in closure.tensors)
+    first.guard.is_module, first.guard.strict = isinstance(user, nn.Module), want.strict
+    first.guard.suspects = want.strict and any(x.is_leaf and id(x) not in known for x in closure.tensors)
     return first
 
 

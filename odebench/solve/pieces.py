@@ -11,6 +11,7 @@ from torch import Tensor
 
 from odebench.controllers import Replay
 from odebench.gradients.guard import Guard
+from odebench.spec import Spec
 from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, Stepper, Tick, can
 
 
@@ -47,11 +48,12 @@ def merged(ts: tuple[float, ...], others: tuple[float, ...]) -> tuple[float, ...
 
 @dataclass(frozen=True)
 class Pair:
-    """What solves: a scheme, and how its gradient is got; `name` is for messages."""
+    """What solves: a scheme, `method` as it was named, and how its gradient is got; `name` is for messages."""
 
     stepper: Stepper
     gradient: Gradient
     name: str
+    method: Spec
     guard: Guard | None = None
 
     def under(self, guard: Guard) -> Pair:

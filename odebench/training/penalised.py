@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from odebench.regularisers.regulariser import StepTerm
-from odebench.types import Continuous, Reversible, Step, Stepper
+from odebench.types import Continuous, Reversible, Sloped, Step, Stepper, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +44,7 @@ class Penalised:
 
     def slope(self, state: State) -> Tensor | None:
         """That of the solver, if it holds one."""
-        known = getattr(self.inner, "slope", None)
-        found: Tensor | None = known(state) if known is not None else None
-        return found
+        return self.inner.slope(state) if can(self.inner, Sloped) else None
 
     def step(self, f: Field, t: float, dt: float, state: State) -> Step:
         """One step, and its figure added."""

@@ -57,8 +57,7 @@ class Workload(Protocol):
     """A frozen dataclass whose fields are its options: small by default, paper-sized by option.
 
     Optional, and looked up by name: `solves`, False of a baseline whose model calls no solver, so that one row of it
-    stands for all; `structured`, True where the task has `path_matrix()`, for the regulariser `path`; `span`, about
-    the length of time of one solve, by which too fine a mesh is refused before anything runs.
+    stands for all; `structured`, True where the task has `path_matrix()`, for the regulariser `path`.
     """
 
     quality: ClassVar[str]  # what `quality` is: accuracy, nats, rmse, …
@@ -72,6 +71,15 @@ class Workload(Protocol):
         Raises:
             DataError: files of the user are missing, truncated or corrupted; nothing was half-read.
         """
+
+
+@runtime_checkable
+class Spanned(Protocol):
+    """A workload that knows the length of its solves, so that too fine a mesh is refused before anything runs."""
+
+    @property
+    def span(self) -> float:
+        """About the length of time of one solve."""
 
 
 def streams(seed: int, *path: int) -> Any:
