@@ -1,16 +1,18 @@
-"""What a right-hand side can closure: the modules it may call, and the tensors it may use that require a gradient.
+"""What a right-hand side can reach: the modules it may call, and the tensors it may use that require a gradient.
 
 Found by looking, without a call: attributes of modules, closures, names of globals, bound and partial arguments.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -20,20 +22,10 @@ OWN = frozenset(vars(nn.Module()))
 _DEPTH = 4  # functions and objects that are looked into, one inside another
 _MOST = 64  # entries of a list or a mapping that are looked at: what has more is data
 _ALL = 2000  # values looked at in all, so that an f that holds a whole program costs no more than a millisecond
+_GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _DRAWING = frozenset({"numpy", "random"})
 # Names by which code draws random numbers.
-_DRAWS = (
-    "rand",
-    "dropout",
-    "bernoulli",
-    "normal",
-    "multinomial",
-    "poisson",
-    "exponential",
-    "uniform",
-    "shuffle",
-    "choice",
-)
+_DRAWS = ("rand", "dropout", "bernoulli", "normal", "multinomial", "poisson", "exponential", "uniform", "choice")
 _LIBRARIES = frozenset({"torch", "numpy", "scipy", "builtins", "functools", "typing", "math"})
 
 
@@ -75,7 +67,7 @@ class Closure:
             self.libraries |= {x.__name__.partition(".")[0]} & _DRAWING
         elif isinstance(x, nn.Module):
             self._module(x, depth)
-        elif isinstance(x, torch.Generator) or type(x).__module__.startswith(("numpy.random", "random")):
+        elif isinstance(x, _GENERATORS) and not isinstance(x, random.SystemRandom):
             self._seen.add(id(x))
             self.generators.append(x)
         elif isinstance(x, (list, tuple, set, frozenset)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from odebench.controllers.adaptive import END, OVER, STRETCH, Adaptive
 from odebench.controllers.resolution import told_apart, underflow
-from odebench.controllers.stuck import Trial
+from odebench.controllers.stuck import LastTrial
 from odebench.per_sample import Again, Rounds, follow, search
 from odebench.types import (
     Advancing,
@@ -193,7 +193,7 @@ def _search(
     while len(ys) < len(ts):
         # A step that lands is not counted: there are as many of them as times asked for, however many those are.
         if limit is not None and len(mesh) + rejected - (0 if dense else len(ys) - 1) >= limit:
-            raise Trial(control, t, dt, span, state[0], step.error).exhausted(limit)
+            raise LastTrial(control, t, dt, span, state[0], step.error).exhausted(limit)
         target = ts[-1] if dense else ts[len(ys)]
         ends = min(abs(dt) * STRETCH, longest) >= abs(target - t)
         h = target - t if ends else told_apart(t, dt, target, span)
@@ -208,7 +208,7 @@ def _search(
             rejected += 1
             dt = following
             if abs(dt) < underflow(t, span):
-                raise Trial(control, t, dt, span, state[0], step.error).stuck()
+                raise LastTrial(control, t, dt, span, state[0], step.error).stuck()
             continue
         if keep is not None:
             keep(len(mesh), state, None)

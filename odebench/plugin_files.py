@@ -23,7 +23,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from odebench.errors import UsageError
-from odebench.plugin_imports import Closure, closure, imports
+from odebench.plugin_imports import Neighbours, imports, neighbours_of
 
 PREFIX = "odebench_plugin_"  # what the modules of plugins that are files are called
 
@@ -83,9 +83,9 @@ class Home:
         return (self.package,) if self.in_package and self.package is not None else (self.file,)
 
     @cached_property
-    def neighbours(self) -> Closure:
+    def neighbours(self) -> Neighbours:
         """The modules beside it that it imports, and those that these import."""
-        return closure(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)), self.folders)
+        return neighbours_of(self.own, lambda name: place_of(_FINDER.neighbour(name, self.folders)), self.folders)
 
 
 def load_file(path: Path) -> ModuleType:

@@ -62,14 +62,14 @@ def sources(place: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class Closure:
+class Neighbours:
     """What some sources import of what lies beside them."""
 
     places: dict[str, Path]  # name -> file, or folder of a package
     late: frozenset[str]  # those of the names that are imported inside functions
 
 
-def closure(own: Iterable[Path], resolve: Resolve, folders: Iterable[str], late: bool = True) -> Closure:
+def neighbours_of(own: Iterable[Path], resolve: Resolve, folders: Iterable[str], late: bool = True) -> Neighbours:
     """All modules in `folders` that `own`, files or packages, import and `resolve` knows, and those that these import.
 
     Read from the sources and not from what is imported by now, so that imports inside functions count, and the answer
@@ -92,7 +92,7 @@ def closure(own: Iterable[Path], resolve: Resolve, folders: Iterable[str], late:
             if place is not None:
                 found[name] = place
                 queue += sources(place)
-    return Closure(found, frozenset(inside & found.keys()))
+    return Neighbours(found, frozenset(inside & found.keys()))
 
 
 def _modules_in(folder: str) -> set[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -20,7 +22,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from odebench.plugin_files import Home, place_of
-from odebench.plugin_imports import closure, sources
+from odebench.plugin_imports import neighbours_of, sources
 from odebench.spec import Spec
 
 _DIGITS = 16  # hexadecimal, of a digest: 64 bits tell any two versions apart
@@ -85,7 +87,7 @@ def of_module(named: str, module: str, distribution: Distribution | None = None)
     root = outer.parent if outer is not None else file.parent
     own = (outer,) if outer is not None else (file,)
     beside = (
-        {} if _is_site(root) else closure(own, lambda name: _beside(name, root), [str(root)], False).places
+        {} if _is_site(root) else neighbours_of(own, lambda name: _beside(name, root), [str(root)], False).places
     )  # else all are strangers
     return _describe(named, file, root, (*own, *beside.values()), distribution)
 
@@ -127,6 +129,16 @@ def digests_of(records: Iterable[Any]) -> dict[Role, dict[str, int]]:
             counts = found.setdefault(role(record.cell, each), {})
             counts[each.digest] = counts.get(each.digest, 0) + 1
     return found
+
+
+def folder_of(direct_url: str | None) -> Path | None:
+    """The folder that a `direct_url.json` (PEP 610) names; None where it is an archive or a repository elsewhere."""
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        told = json.loads(direct_url or "")
+        url = urlsplit(told["url"])
+        if url.scheme == "file" and "dir_info" in told:
+            return Path(unquote(url.path)).resolve()
+    return None
 
 
 def joint_digest(plugins: Iterable[Provenance]) -> str:
@@ -188,23 +200,13 @@ def _distribution(file: Path, root: Path) -> Distribution | None:
         )
     for each in importlib.metadata.distributions():
         url = each.read_text("direct_url.json") or ""
-        if '"editable"' in url and (home := _folder(url)) is not None and file.is_relative_to(home):
+        if '"editable"' in url and (home := folder_of(url)) is not None and file.is_relative_to(home):
             return each
     return None
 
 
 def _list_of(distribution: Distribution) -> str:
     return distribution.read_text("RECORD") or ""
-
-
-def _folder(direct_url: str) -> Path | None:
-    import json
-
-    try:
-        parts = urlsplit(json.loads(direct_url)["url"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return Path(unquote(parts.path)).resolve() if parts.scheme == "file" else None
 
 
 def _named(distribution: Distribution | None) -> str:

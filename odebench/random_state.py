@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ class Source(NamedTuple):
 
 def sources(closure: Closure, place: torch.device) -> tuple[Source, ...]:
     """Those that an f of this closure may draw from: torch's own of the CPU and of the device always, numpy's and
-    Python's where f's code names these modules, and every generator that it can closure.
+    Python's where f's code names these modules, and every generator that it can reach.
     """
     found = [Source(torch.get_rng_state, torch.set_rng_state)]
     if place.type == "mps":
@@ -32,12 +33,8 @@ def sources(closure: Closure, place: torch.device) -> tuple[Source, ...]:
     if "random" in closure.libraries:
         found.append(Source(random.getstate, random.setstate))
     if "numpy" in closure.libraries:
-        import numpy as np
-
-        found.append(_of_numpy(np.random.mtrand._rand))
-    found += [_of_numpy(each) if hasattr(each, "bit_generator") or hasattr(each, "_bit_generator") else _of(each)
-              for each in closure.generators]  # fmt: skip
-    return tuple(found)
+        found.append(_of(np.random.mtrand._rand))
+    return (*found, *map(_of, closure.generators))
 
 
 def read(found: tuple[Source, ...]) -> tuple[Any, ...]:
@@ -57,15 +54,16 @@ def equal(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
 
 
 def _of(generator: Any) -> Source:
-    """torch's, or Python's."""
+    """torch's, Python's or numpy's."""
     if isinstance(generator, torch.Generator):
         return Source(generator.get_state, generator.set_state)
-    return Source(generator.getstate, generator.setstate)
-
-
-def _of_numpy(generator: Any) -> Source:
-    """Its state is a mapping with arrays in it; as text it compares."""
-    bits = getattr(generator, "bit_generator", None) or generator._bit_generator
+    if isinstance(generator, random.Random):
+        return Source(generator.getstate, generator.setstate)
+    bits = generator
+    if isinstance(generator, np.random.Generator):
+        bits = generator.bit_generator
+    elif isinstance(generator, np.random.RandomState):
+        bits = generator._bit_generator
 
     def read() -> Any:
         return _Kept(bits.state)
@@ -77,7 +75,7 @@ def _of_numpy(generator: Any) -> Source:
 
 
 class _Kept:
-    """A state of numpy's, comparable."""
+    """A state of numpy's, a mapping with arrays in it, made to compare by value."""
 
     def __init__(self, state: Any) -> None:
         self.state = state

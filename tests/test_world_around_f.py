@@ -359,3 +359,31 @@ def test_a_field_that_changes_networks_at_a_step_is_not_taken_for_a_cache(how: A
     with nothing_told():
         got = gradient(InTurn, how, method)
     assert apart(got, gradient(InTurn, "direct", method)) < (0.2 if how in CONTINUOUS else 1e-12)
+
+
+class Weather:
+    """An object of the user's own, in a module of any name, with what has no state that could be put back."""
+
+    def __init__(self) -> None:
+        self.seeds, self.system = np.random.SeedSequence(3), random.SystemRandom()
+
+
+Weather.__module__ = "random_weather"
+
+
+@pytest.mark.parametrize("how", ["aca", "recursive", "reversible"])
+def test_what_only_looks_like_a_generator_is_none(how: str) -> None:
+    module, weather = net(), Weather()
+    found = []
+    for each in ("direct", how):
+        y0 = start()
+
+        def f(t: Tensor, y: Tensor) -> Tensor:
+            assert weather.seeds.entropy == 3
+            out: Tensor = module(y)
+            return out
+
+        params = tuple(module.parameters())
+        ys = odebench.odeint(f, y0, T, method="alf", gradient=each, params=params, options={"step_size": 0.1})
+        found.append(torch.cat([g.flatten() for g in torch.autograd.grad(ys.square().sum(), (y0, *params))]))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)

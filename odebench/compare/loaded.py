@@ -13,9 +13,9 @@ from typing import Any
 
 from odebench.compare import probe
 from odebench.compare.package import plain_name
-from odebench.compare.sources import folder_of
 from odebench.compare.trees import Source, Tree, sources_of
 from odebench.errors import UsageError
+from odebench.provenance import folder_of
 
 _PATIENCE = 180.0  # seconds for all plugins to load, and whatever they import
 

@@ -2,11 +2,12 @@
 
 It is started by its path, and uses of odebench no more than the registry, since the side may bring another version.
 
-    in      {"plugins": [paths and names], "names": [modules that the side holds, loaded or not]}
+    in      {"plugins": [paths and names], "names": [modules that the side holds, loaded or not],
+             "distributions": [those that it builds]}
     out     {"modules": {name: file}, "plugins": [{"what", "module", "named", "distribution"}],
-             "distributions": {name: version}, "tops": {top-level module: [distributions]},
-             "tops": packages_distributions(),
-        "local": {distribution: direct_url.json}, "python": version}  or  {"trouble": sentence}
+             "distributions": {name: version}, "tops": {distribution: [its top-level modules]},
+             "local": {distribution: direct_url.json}, "sources": [provenance of plug-ins] or null,
+             "python": version}  or  {"trouble": sentence}
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+
+from odebench.provenance import folder_of
 
 
 def folders_installed_from(path: Sequence[str] | None = None) -> tuple[Path, ...]:
@@ -15,16 +14,6 @@ def folders_installed_from(path: Sequence[str] | None = None) -> tuple[Path, ...
     found = distributions() if path is None else distributions(path=list(path))
     folders = (folder_of(each.read_text("direct_url.json")) for each in found)
     return tuple(dict.fromkeys(each for each in folders if each is not None and each.is_dir()))
-
-
-def folder_of(direct_url: str | None) -> Path | None:
-    """The folder that a `direct_url.json` names; None where it is an archive or a repository elsewhere."""
-    with suppress(ValueError, TypeError, KeyError, AttributeError):
-        told = json.loads(direct_url or "")
-        url = urlsplit(told["url"])
-        if url.scheme == "file" and "dir_info" in told:
-            return Path(unquote(url.path)).resolve()
-    return None
 
 
 def library_folders(environment: Path) -> tuple[str, ...]:

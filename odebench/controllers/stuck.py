@@ -18,7 +18,7 @@ _NOISE = 1e3
 
 
 @dataclass(frozen=True)
-class Trial:
+class LastTrial:
     """The last trial: from `y` at time `t`, with its `error` estimate; `dt` was to be tried next, of a whole `span`.
 
     `control` chose it, and `sample`, where samples step by themselves, is whose it was.

@@ -13,7 +13,7 @@ from odebench.controllers import by_sample
 from odebench.controllers.adaptive import END, OVER, STRETCH, Adaptive
 from odebench.controllers.by_sample import Judged
 from odebench.controllers.resolution import told_apart_each, underflow_each
-from odebench.controllers.stuck import Trial
+from odebench.controllers.stuck import LastTrial
 from odebench.errors import Refusal
 from odebench.per_sample.rounds import Inside, Round, Rounds
 from odebench.per_sample.rows import RowField
@@ -186,10 +186,10 @@ def _look_for_stuck(goal: _Goal, own: Adaptive, way: _Way, state: State, step: S
         raise _trial(goal, own, replace(way, dt=verdict.dt), state, step, int(stuck[0])).stuck()
 
 
-def _trial(goal: _Goal, own: Adaptive, way: _Way, state: State, step: Step | None, at: int) -> Trial:
+def _trial(goal: _Goal, own: Adaptive, way: _Way, state: State, step: Step | None, at: int) -> LastTrial:
     """The last one of the sample at this place; without its error where others have arrived since."""
     error = step.error if step is not None and step.error is not None and len(step.error) == len(way.rows) else None
-    return Trial(
+    return LastTrial(
         by_sample.narrowed(own, np.array([at]), state[0].shape),
         float(way.t[at]),
         float(way.dt[at]),
