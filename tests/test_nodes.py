@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from matrix import SOLVERS
@@ -14,6 +16,7 @@ from odebench.errors import Refusal, UsageError
 from odebench.solvers import RungeKutta, Tableau
 from odebench.solvers.reach import outside
 from odebench.spec import Spec
+from odebench.types import Step
 
 D = torch.float64
 IMPLICIT = [Spec(name) for name in ("implicit_euler", "kvaerno3", "kvaerno4", "kvaerno5")]
@@ -123,3 +126,34 @@ def test_a_tableau_of_ones_own_that_leaves_its_step_declares_it() -> None:
 def test_explain_says_where_the_nodes_lie(name: str) -> None:
     shown = " ".join(CliRunner().invoke(app, ["explain", name]).stdout.split())
     assert ("f is asked outside of the span" in shown) is (name in LEAVING)
+
+
+def test_a_one_step_scheme_of_ones_own_that_does_not_tell_its_nodes_can_be_coupled() -> None:
+    class Halves:
+        """Explicit midpoint, with what `coupled` needs and no more."""
+
+        order, error_order = 2, None
+
+        def init(self, f: Any, t: float, y: Tensor) -> tuple[Tensor, ...]:
+            return (y,)
+
+        def increment(self, f: Any, t: float, dt: float, y: Tensor, judged: bool) -> tuple[Tensor, None]:
+            return dt * f(t + dt / 2, y + dt / 2 * f(t, y)), None
+
+        def step(self, f: Any, t: float, dt: float, state: tuple[Tensor, ...]) -> Step:
+            return Step((state[0] + self.increment(f, t, dt, state[0], False)[0],))
+
+    registry.load_builtins()
+    registry.solvers.add(registry.Entry("solver", "halves_without_nodes", Halves, "Midpoint", source="here"))
+    try:
+        found = []
+        for base in ("midpoint", "halves_without_nodes"):
+            y0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
+            method = {"coupled": {"base": base}}
+            t = torch.tensor([0.0, 1.0], dtype=torch.float64)
+            options = {"step_size": 0.1}
+            ys = odeint(lambda t, y: -y * y, y0, t, method=method, gradient="reversible", params=(), options=options)
+            found.append(torch.autograd.grad(ys[-1].sum(), y0)[0])
+        torch.testing.assert_close(*found, rtol=1e-12, atol=0)
+    finally:
+        del registry.solvers.entries["halves_without_nodes"]

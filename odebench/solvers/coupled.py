@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from odebench.errors import OptionError
 from odebench.registry import solver, solvers
 from odebench.spec import Spec
-from odebench.types import Step, Stepper, can
+from odebench.types import Noded, Step, Stepper, can
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 @runtime_checkable
 class OneStep(Stepper, Protocol):
     """A scheme whose step is a function of y alone."""
-
-    @property
-    def reach(self) -> tuple[float, float]:
-        """As that of `Noded`."""
 
     def increment(self, f: Field, t: float, dt: float, y: Tensor, judged: bool) -> tuple[Tensor, Tensor | None]:
         """(y1 − y, error estimate or None); the estimate only if `judged` and the scheme makes one."""
@@ -55,8 +51,8 @@ class Coupled:
 
     @property
     def reach(self) -> tuple[float, float]:
-        """That of `base`, which steps from both ends."""
-        early, late = self.base.reach
+        """That of `base`, which steps from both ends; a base that does not tell is taken to stay inside its steps."""
+        early, late = self.base.reach if can(self.base, Noded) else (0.0, 1.0)
         return min(early, 1 - late), max(late, 1 - early)
 
     def init(self, f: Field, t: float, y: Tensor) -> State:
