@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from odebench.controllers import Adaptive
@@ -43,7 +43,7 @@ class Backsolve:
     atol: float | None = None
     control: Controller | None = None
     norm: Callable[[tuple[Tensor, ...]], Any] | None = None
-    guard: Guard | None = None
+    guard: Guard | None = field(default=None, repr=False)
 
     def within(self, guard: Guard) -> Backsolve:
         """The same for one solve of somebody else's f."""

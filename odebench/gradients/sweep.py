@@ -5,7 +5,7 @@ Importable without torch; the sweep itself is in `sweep_function`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from odebench.gradients.recall import Invert, Recompute, StoreAll
@@ -28,7 +28,7 @@ class Sweep:
 
     recall: StoreAll | Recompute | Invert
     by_stage: bool = False
-    guard: Guard | None = None
+    guard: Guard | None = field(default=None, repr=False)
 
     def within(self, guard: Guard) -> Sweep:
         """The same for one solve of somebody else's f."""
