@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -184,3 +185,20 @@ class Damped:
         q, p = xp.unstack(y)
         return xp.stack((p, -q - theta[0] * p))
 """
+
+
+def test_a_friction_of_nothing_splits_and_its_derivative_does_not() -> None:
+    g = torch.zeros((), dtype=torch.float64, requires_grad=True)
+
+    def damped(t: Tensor, y: Tensor) -> Tensor:
+        return torch.stack((y[1], -y[0] - g * y[1]))
+
+    y0, t = torch.tensor([1.0, 0.5], dtype=torch.float64), torch.tensor([0.0, 10.0], dtype=torch.float64)
+    given: dict[str, Any] = {"method": "leapfrog", "params": (g,), "options": {"step_size": 0.1}}
+    with pytest.raises(Refusal, match="derivative of f in a parameter does not split"):
+        odeint(damped, y0, t, gradient="reversible", **given)
+    found = [
+        torch.autograd.grad(odeint(damped, y0, t, gradient=how, **given)[-1].sum(), g)[0]
+        for how in ("direct", "aca", "symplectic")
+    ]
+    torch.testing.assert_close(found[1:], [found[0]] * 2, rtol=1e-12, atol=0)
