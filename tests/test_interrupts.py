@@ -77,3 +77,11 @@ def test_a_python_program_keeps_its_own_ctrl_c() -> None:
     code = "import signal, odebench; odebench.run; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["list", "solvers"]])
+def test_ctrl_c_is_too_late_once_the_exit_code_is_known(tmp_path: Path, words: list[str]) -> None:
+    code = f"import atexit, signal; atexit.register(lambda: signal.raise_signal(signal.SIGINT)); {COMMAND}"
+    line = [sys.executable, "-c", code, *words]
+    done = subprocess.run(line, cwd=tmp_path, env={**os.environ, "PYTHONPATH": HOME}, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")

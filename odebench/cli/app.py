@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from odebench.cli import complete, doctoring, gate, own, plotting, reporting, showing
+from odebench.cli import complete, doctoring, gate, interrupts, own, plotting, reporting, showing
 from odebench.cli.exits import CODES, Commands
 from odebench.cli.options import (
     AsJson,
@@ -61,7 +61,10 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal cannot show must not end a run.
         getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
-    app(prog_name="odebench")
+    try:
+        app(prog_name="odebench")
+    finally:
+        interrupts.done()
     raise AssertionError("typer exits by itself")
 
 

@@ -32,7 +32,8 @@ def end_in_order() -> None:
 
 def done() -> None:
     """From now on Ctrl-C is too late: the exit code is known, and Python only takes itself down."""
-    if signal.getsignal(signal.SIGINT) is _raise:
+    # Python gives a handler of ours back to the system as it goes, and the system's ends the process by the signal.
+    if signal.getsignal(signal.SIGINT) in (_end, _raise):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
 
