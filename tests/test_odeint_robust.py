@@ -27,7 +27,7 @@ def decay(t: Tensor, y: Any) -> Any:
 @pytest.mark.parametrize("step", [None, 0.1])
 @pytest.mark.parametrize("method", ["dopri5", "kvaerno3", "alf", "reversible_heun", "rk4", "implicit_adams"])
 def test_a_field_that_turns_nan_is_said_to_and_when(method: str, step: float | None, gradient: str) -> None:
-    options = None if step is None else {"step_size": step}
+    options = None if step is None else {"dt": step}
     with pytest.raises(odebench.Divergence, match=r"not finite (just after t = 0\.[45]|at t = 0\.(5|75))"):
         odebench.odeint(gone, ONES, T, method=method, gradient=gradient, params=(), options=options)
 
@@ -48,7 +48,7 @@ def test_a_field_that_is_nan_only_on_the_way_back_is_said_to_be() -> None:
 
 
 def test_a_solution_that_runs_away_is_no_answer() -> None:
-    for options in (None, {"step_size": 0.01}):
+    for options in (None, {"dt": 0.01}):
         for y0 in (ONES, ONES[0]):
             with pytest.raises(odebench.Divergence, match="not finite"):
                 odebench.odeint(lambda t, y: y * y, y0, 4 * T, options=options)
@@ -72,7 +72,7 @@ def test_the_step_limit_ends_the_solve() -> None:
 
 def test_steps_too_many_to_hold_are_refused_before_they_fill_the_memory() -> None:
     with pytest.raises(odebench.UsageError, match=r"1e\+12 steps"):
-        odebench.odeint(decay, ONES, T, method="rk4", options={"step_size": 1e-12})
+        odebench.odeint(decay, ONES, T, method="rk4", options={"dt": 1e-12})
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
@@ -105,8 +105,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a step that is no number": ({"options": {"step_size": "small"}}, "step_size must be a number"),
     "a norm that is none": ({"options": {"norm": "maxi"}}, "norm must be one of"),
     "two grids": ({"options": {"step_size": 0.1, "grid_constructor": lambda f, y, t: t}}, "give one of them"),
-    "a grid that ends elsewhere": ({"options": {"grid_constructor": lambda f, y, t: t[:2]}}, "the grid runs from"),
-    "a grid that is none": ({"options": {"grid_constructor": lambda f, y, t: None}}, "must return a 1-D tensor"),
+    "a grid that ends elsewhere": (
+        {"method": "rk4", "options": {"grid_constructor": lambda f, y, t: t[:2]}},
+        "the grid runs from",
+    ),
+    "a grid that is none": (
+        {"method": "rk4", "options": {"grid_constructor": lambda f, y, t: None}},
+        "must return a 1-D tensor",
+    ),
     "tolerances' options at fixed steps": ({"method": "rk4", "options": {"first_step": 0.1}}, "these steps are fixed"),
     "perturb where steps are chosen": ({"options": {"perturb": True}}, "jump_t"),
     "interpolation": ({"method": "rk4", "options": {"interp": "cubic"}}, "nothing is interpolated"),

@@ -37,7 +37,7 @@ def test_forward_sensitivities_keep_the_first_call(method: str) -> None:
     found = []
     for how in ("direct", "forward"):
         f, y0, t = Growth(), torch.ones(1, dtype=D), torch.tensor([0.0, 1.0], dtype=D)
-        odebench.odeint(f, y0, t, method=method, gradient=how, options={"step_size": 0.25})[-1].sum().backward()
+        odebench.odeint(f, y0, t, method=method, gradient=how, options={"dt": 0.25})[-1].sum().backward()
         found.append(float(f.k.grad))
     assert found[1] == pytest.approx(found[0], rel=1e-12)
     assert method != "euler" or found[1] == pytest.approx(1.125**3, rel=1e-12)

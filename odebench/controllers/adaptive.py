@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,7 +61,7 @@ class Adaptive:
 
     It is measured over the whole batch by `norm`: `rms`, `max`, or in Python a function of a tensor shaped like the
     state that gives one number. A trial that fails is retaken smaller; the first step follows Hairer's heuristic
-    unless `first_step` is given. `controller`: i, pi, pid. With i the steps are torchdiffeq's, but that a step may
+    unless `first_step` is given. `controller`: i, pi, pid. With i the law is torchdiffeq's, but that a step may
     shrink after an accepted one too. In Python `rtol` and `atol` may be tensors, one tolerance for each element of y.
 
     No step is longer than `max_step`, but by up to 0.1 % to land, nor shorter than `min_step` but to land. A step of
@@ -154,6 +154,10 @@ class Adaptive:
 
     def mesh(self, ts: tuple[float, ...]) -> None:
         """Unknown before walking."""
+
+    def landings(self, ts: tuple[float, ...]) -> Sequence[int]:
+        """All of `ts`, or the last one with `dense`."""
+        return (len(ts) - 1,) if self.dense else range(1, len(ts))
 
     def first(
         self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.controllers import Carrying
 from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
@@ -19,11 +20,11 @@ from odebench.solve.beyond import explained
 from odebench.solve.dependence import Wanted, params_of
 from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
-from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
+from odebench.solve.methods import gradient_of, named, stepper_of
 from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
-from odebench.solve.stepping import control_of, route_of, tolerances
+from odebench.solve.stepping import between_saves, control_of, route_of, tolerances
 from odebench.solve.times import arriving, kind, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
@@ -108,12 +109,16 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     _look_at(start)
     given_t, (t, ts) = t, read_times(t, start)
     read = Options.read(steps.options)
-    control = _control(pair, read, steps, start, laid, t)
+    read.warn_of_ignored(pair.method)
+    read = read.followed_by(pair.method)
+    control = _control(pair, read, steps, start, laid, t, ts[-1] - ts[0])
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
         saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
         route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        if isinstance(control, Carrying):
+            control = replace(control, marks=route.marks)
         near = grain(real, read.jump_t, saved)
         answers = Answers(user)
         f = answers if laid is None else laid.around(answers)
@@ -124,8 +129,10 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     return ys if laid is None else laid.parts(ys)
 
 
-def _control(pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid | None, t: Tensor) -> Controller:
-    """What chooses the steps of `pair` from `start`.
+def _control(
+    pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid | None, t: Tensor, span: float
+) -> Controller:
+    """What chooses the steps of `pair` from `start` over `span`.
 
     Raises:
         UsageError: options or tolerances make no sense.
@@ -134,8 +141,9 @@ def _control(pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid 
     rtol, atol, norm = steps.rtol, steps.atol, read.norm
     if laid is not None:
         rtol, atol, norm = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.norm(norm)
-    hops = one_step_per_interval(pair.method, pair.stepper)
-    control = control_of(hops, read, tolerances(rtol, atol, start), norm, Rounding.of(t))
+    tolerated = tolerances(rtol, atol, start)
+    control = control_of(pair.method, pair.stepper, read, tolerated, norm, span, Rounding.of(t))
+    control = between_saves(control, pair, read)
     refused = (
         control.refusal(pair.stepper)
         or pair.gradient.refusal(pair.stepper)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Any
 
@@ -14,6 +15,14 @@ from odebench import registry
 from odebench.errors import UsageError, did_you_mean
 from odebench.solve.faults import WrongType, WrongValue
 from odebench.solve.landings import NO_TIMES, Times
+from odebench.spec import Spec
+from odebench.types import MOST_STEPS
+
+# torchdiffeq's methods that choose their steps by the tolerance. They warn of what asks for fixed ones.
+_BY_TOLERANCE = frozenset({"dopri8", "dopri5", "bosh3", "fehlberg2", "adaptive_heun"})
+
+# What says where fixed steps end; one of them.
+_FIXED = ("step_size", "dt", "steps", "grid_constructor")
 
 # torchdiffeq's name for an option of the step-size control -> ours
 _ADAPTIVE = {"max_num_steps": "max_steps", "ifactor": "max_factor", "dfactor": "min_factor"}
@@ -32,10 +41,14 @@ _LEFT_OUT = {
 class Options:
     """What `options` may hold; None where it does not. `adaptive` is what the step-size control takes, by its names.
 
+    `step_size` is torchdiffeq's, for fixed steps of a method that it knows as one of fixed steps, or does not know at
+    all; `dt` and `steps` ask for fixed steps of any method, by their length and by their number over the whole span.
     `grid_points` and `step_t` mean the same: times that steps land on beside the saved ones.
     """
 
     step_size: float | None = None
+    dt: float | None = None
+    steps: int | None = None
     grid_constructor: Callable[..., Tensor] | None = None
     grid_points: tuple[Times, ...] = ()
     jump_t: Times = NO_TIMES
@@ -60,12 +73,14 @@ class Options:
                     f"no option {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(sorted(known))}"
                 )
         _look_at_dtype(given.get("dtype"))
-        step_size = positive("step_size", given["step_size"]) if "step_size" in given else None
-        if "step_size" in given and "grid_constructor" in given:
-            raise WrongValue("step_size and grid_constructor both say where steps end; give one of them")
+        said = [name for name in _FIXED if name in given]
+        if len(said) > 1:
+            raise WrongValue(f"{' and '.join(said)} each say where steps end; give one of them")
         chosen = {_ADAPTIVE.get(name, name): _plain(value) for name, value in given.items()}
         return cls(
-            step_size=step_size,
+            step_size=positive("step_size", given["step_size"]) if "step_size" in given else None,
+            dt=positive("dt", given["dt"]) if "dt" in given else None,
+            steps=_count("steps", given["steps"]) if "steps" in given else None,
             grid_constructor=given.get("grid_constructor"),
             grid_points=tuple(_times(name, given) for name in ("grid_points", "step_t") if name in given),
             jump_t=_times("jump_t", given),
@@ -73,6 +88,42 @@ class Options:
             norm=given.get("norm"),
             adaptive=tuple((name, value) for name, value in chosen.items() if name in allowed),
         )
+
+    def followed_by(self, method: Spec) -> Options:
+        """Without what `method` ignores: torchdiffeq's fixed steps, under its names of adaptive methods."""
+        return self if self._ignored(method) is None else replace(self, step_size=None, grid_constructor=None)
+
+    def warn_of_ignored(self, method: Spec) -> None:
+        """As torchdiffeq does."""
+        name = self._ignored(method)
+        if name is not None:
+            warnings.warn(
+                f"{method.name} chooses its steps by the tolerance, so option {name!r} is ignored, as torchdiffeq "
+                'ignores it; ask for fixed steps by options={"dt": …} or {"steps": …}, or leave it out',
+                UserWarning,
+                stacklevel=5,
+            )
+
+    def _ignored(self, method: Spec) -> str | None:
+        if method.name not in _BY_TOLERANCE:
+            return None
+        return "step_size" if self.step_size is not None else "grid_constructor" if self.grid_constructor else None
+
+    def stride(self, span: float) -> float | None:
+        """The length of the equal steps asked for over `span`, or None.
+
+        Raises:
+            UsageError: they are too many.
+        """
+        if self.steps is not None:
+            name, count, found = "steps", float(self.steps), abs(span) / self.steps
+        elif (found := self.dt or self.step_size or 0.0) > 0:
+            name, count = "step_size" if self.dt is None else "dt", abs(span) / found
+        else:
+            return None
+        if count > MOST_STEPS:
+            raise UsageError(f"{name} asks for {count:.3g} steps, above {MOST_STEPS:.0e}; is it in the unit of t?")
+        return found
 
     def refuse_adaptive(self, why: str) -> None:
         """
@@ -94,6 +145,13 @@ def positive(name: str, value: Any) -> float:
     if not 0 < found < inf:
         raise WrongValue(f"{name} must be positive; got {found!r}")
     return found
+
+
+def _count(name: str, value: Any) -> int:
+    found = number(name, value)
+    if not (1 <= found < inf and found == int(found)):
+        raise WrongValue(f"{name} must be a whole number, at least 1; got {value!r}")
+    return int(found)
 
 
 def number(name: str, value: Any) -> float:
