@@ -39,7 +39,9 @@ class Answers:
         self._plain = False  # nothing below is needed any more
         self._copies = self._marks = self._differentiates = self._casts = self._records = False
         self._hands = 0  # on an answer that nobody else holds, as this class counts them; 0 where that cannot be asked
-        self._first: list[tuple[Tensor, ...]] = []  # answers held while it is settled whether their memory comes again
+        # Memory of answers, held while it is settled whether it comes again. Of an answer itself nothing is held: a leaf
+        # that f made for it would then look like somebody else's.
+        self._first: list[tuple[torch.UntypedStorage, ...]] = []
 
     def __call__(self, t: Tensor, y: Any) -> Any:
         """dy/dt, shaped like `y`: a tensor, or a tuple of them."""
@@ -109,9 +111,9 @@ class Answers:
 
     def _comes_again(self, answers: tuple[Tensor, ...]) -> bool:
         """An answer lies where an earlier one does that is still there."""
-        taken = {_place(d) for earlier in self._first for d in earlier} - {0}
-        self._first.append(answers)
-        return any(_place(d) in taken for d in answers)
+        taken = {memory.data_ptr() for earlier in self._first for memory in earlier} - {0}
+        self._first.append(tuple(d.untyped_storage() for d in answers))
+        return any(memory.data_ptr() in taken for memory in self._first[-1])
 
 
 def _wants_recording(error: RuntimeError) -> bool:
@@ -152,10 +154,6 @@ def _hands_of_nobody() -> tuple[int, int, int]:
 
 def _are_tensors(dy: Any) -> bool:
     return all(isinstance(d, Tensor) for d in _parts(dy))
-
-
-def _place(d: Tensor) -> int:
-    return d.untyped_storage().data_ptr()
 
 
 def _traced() -> bool:
