@@ -9,7 +9,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
-from odebench.autodiff import gradients
+from odebench.autodiff import gradients, graphs_kept
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
@@ -45,7 +45,8 @@ def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...]
 
         fault = stepper.structure_fault(same, between, y0)
         if fault is None and undoing and y0.numel():
-            fault = _parameter_fault(same, params, between, y0)
+            with graphs_kept(pair.guard is not None and pair.guard.keeps):
+                fault = _parameter_fault(same, params, between, y0)
     if fault is None:
         _remember(user)
     elif undoing:
