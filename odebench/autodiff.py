@@ -221,9 +221,11 @@ def made_of(made: Sequence[Tensor]) -> Tensor | None:
     seen: set[Any] = set()
     while stack:
         node, output = stack.pop()
+        if node is None:
+            continue
         if (node, output) in own:
             return own[node, output]
-        if node is not None and node not in seen:
+        if node not in seen:
             seen.add(node)
             stack += node.next_functions
     return None

@@ -20,8 +20,9 @@ _SETTLING = 2  # calls after which it is known what f does with what it returns
 class Answers:
     """f as schemes call it.
 
-    The first answer must have the shapes of y (broadcasting would turn another one into a wrong solution) and be on its
-    device, and y must be left alone. An answer in another floating-point dtype is cast to that of y.
+    The first answer must have the shapes of y (broadcasting would turn another one into a wrong solution), in a tuple
+    but for axes of length 1, and be on its device, and y must be left alone. An answer in another floating-point dtype
+    is cast to that of y.
 
     Schemes keep answers, so one in memory that f keeps and writes to again is copied. Copying every answer would do
     as well, and cost every f a copy a call. Where no gradient is recorded, an answer that carries a graph (f switched
@@ -39,8 +40,8 @@ class Answers:
         self._plain = False  # nothing below is needed any more
         self._copies = self._marks = self._differentiates = self._casts = self._records = False
         self._hands = 0  # on an answer that nobody else holds, as this class counts them; 0 where that cannot be asked
-        # Memory of answers, held while it is settled whether it comes again. Of an answer itself nothing is held: a leaf
-        # that f made for it would then look like somebody else's.
+        # Memory of answers, held while it is settled whether it comes again. The answers themselves are not: a leaf that
+        # f made for one would then look like somebody else's.
         self._first: list[tuple[torch.UntypedStorage, ...]] = []
 
     def __call__(self, t: Tensor, y: Any) -> Any:
@@ -168,8 +169,11 @@ def _version(part: Tensor) -> int | None:
 def _look(dy: Any, y: Any, changed: bool) -> None:
     before, answer = _parts(y), _parts(dy)
     shapes, wanted = [getattr(d, "shape", type(d)) for d in answer], [part.shape for part in before]
-    if shapes != wanted or isinstance(y, Tensor) is not isinstance(dy, Tensor):
-        what = "a tensor" if isinstance(y, Tensor) else "a tuple of tensors"
+    single = isinstance(y, Tensor)
+    # Parts of a tuple are laid end to end, so axes of length 1 make no difference; those of one tensor would broadcast.
+    meant = shapes == wanted or (not single and _without_ones(shapes) == _without_ones(wanted))
+    if not meant or single is not isinstance(dy, Tensor):
+        what = "a tensor" if single else "a tuple of tensors"
         raise UsageError(f"f must return {what} shaped like y, {[*map(tuple, wanted)]}; got {shapes}")
     for d, part in zip(answer, before, strict=True):
         if d.device != part.device:
@@ -178,6 +182,11 @@ def _look(dy: Any, y: Any, changed: bool) -> None:
             raise UsageError(f"f answered in {d.dtype} and y is {part.dtype}; cast the answer, or y0, to the other's")
     if changed:
         raise UsageError("f changed y in place; it must return dy/dt as a tensor of its own")
+
+
+def _without_ones(shapes: list[Any]) -> list[Any]:
+    """The lengths of axes above 1; what is no shape stays."""
+    return [[n for n in shape if n != 1] if isinstance(shape, torch.Size) else shape for shape in shapes]
 
 
 def _parts(y: Any) -> tuple[Any, ...]:

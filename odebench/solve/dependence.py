@@ -71,8 +71,10 @@ class Wanted:
     argument: str = "params"
 
 
-def watched(field: Field, params: Params, name: str) -> Field:
+def watched(field: Field, params: Params, name: str, argument: str) -> Field:
     """`field` for a gradient that records every call: what f depends on is looked at in the first one.
+
+    `name` and `argument` are those of messages.
 
     Raises (when it is called):
         UsageError: f depends on something beside `params` that requires a gradient.
@@ -86,7 +88,7 @@ def watched(field: Field, params: Params, name: str) -> Field:
             seen = True
             for leaf in held_by_somebody(ancestry([dy], [] if y.is_leaf else [y]).leaves):
                 if id(leaf) not in known and not _shares(leaf, y):
-                    refuse_stranger(name, leaf)
+                    refuse_stranger(name, leaf, argument=argument)
         return dy
 
     return asked
@@ -210,8 +212,8 @@ def _apart(
     both = both if both is not None else made_of(apart)
     if both is not None:
         raise UsageError(
-            f"{name}: {want.argument} hold a tensor of shape {tuple(both.shape)} and another that was made from it, and "
-            "f depends on both; name the former alone, or use odeint with gradient `direct`"
+            f"{name}: {want.argument} hold a tensor of shape {tuple(both.shape)} and another that was made from it, "
+            "and f depends on both; name the former alone, or use odeint with gradient `direct`"
         )
     return apart, again
 

@@ -30,7 +30,7 @@ def way_back(
 ) -> Backsolve:
     """`own` are the tolerances given for the way back, `given` those for the way there, in case they serve both."""
     spec = forward if method is None else named(method)
-    there, back = Options.read(options), Options.read({**(adjoint_options or {}), "norm": None})
+    there, back = Options.read(options, forward), Options.read({**(adjoint_options or {}), "norm": None}, spec)
     laid = Laid.of(y0) if isinstance(y0, tuple) else None
     wished = (adjoint_options or {}).get("norm")
     if isinstance(wished, str) and wished != "seminorm":
@@ -39,9 +39,9 @@ def way_back(
     hops = one_step_per_interval(spec, solver) and back.step_size is None
     forth = one_step_per_interval(forward, stepper_of(forward)) or there.step_size is not None
     control: Controller | None = None
-    if hops:
+    if hops and forth:
         back.refuse_adaptive("the steps back are fixed")
-    if not (hops and forth) and (adjoint_options is not None or spec != forward):
+    elif adjoint_options is not None or spec != forward:
         norm = there.norm if laid is None else laid.norm(there.norm)
         control = control_of(hops, back, _numbers(own, given), norm, Rounding.of(t))
     known = forth or control is not None

@@ -84,10 +84,9 @@ def control_of(
         options.refuse_adaptive("step_size asks for fixed ones")
         return Strides(options.step_size, rounding)
     if method_hops or options.grid_constructor is not None:
-        options.refuse_adaptive("these steps are fixed; use a method that estimates its error, such as dopri5")
+        options.refuse_adaptive("these steps are fixed")
         return Hops()
-    if options.perturb:
-        raise UsageError("perturb is for fixed steps; tell an adaptive method by jump_t where f jumps")
+    options.warn_of_perturb()
     given = dict(options.adaptive) | tolerated | ({} if norm is None else {"norm": norm})
     if given.get("dense") and options.grid_points:
         raise UsageError("grid_points are landed on and dense lands on the end alone; leave one of them out")
@@ -109,10 +108,9 @@ def route_of(saved: Times, options: Options, control: Controller, grid: Callable
     if options.step_size is not None:
         _look_at_count(abs(ts[-1] - ts[0]) / options.step_size)
     route = Route(times, tuple(where[time] for time in ts), jumps)
-    if not options.perturb:
+    mesh = control.mesh(route.times) if options.perturb else None
+    if mesh is None:
         return route
-    mesh = control.mesh(route.times)
-    assert mesh is not None, "perturb is refused where steps are searched"
     return route.with_jumps_at(tuple(tick.t for tick in mesh))
 
 
