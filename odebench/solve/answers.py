@@ -40,8 +40,8 @@ class Answers:
         self._plain = False  # nothing below is needed any more
         self._copies = self._marks = self._differentiates = self._casts = self._records = False
         self._hands = 0  # on an answer that nobody else holds, as this class counts them; 0 where that cannot be asked
-        # Memory of answers, held while it is settled whether it comes again. The answers themselves are not: a leaf that
-        # f made for one would then look like somebody else's.
+        # Memory of answers, held while it is settled whether it comes again. The answers are let go of, for a leaf that
+        # f made for one would look like somebody else's.
         self._first: list[tuple[torch.UntypedStorage, ...]] = []
 
     def __call__(self, t: Tensor, y: Any) -> Any:
