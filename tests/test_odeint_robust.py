@@ -117,6 +117,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "go up to order 5; give 5 or less",
     ),
     "an order by two ways": ({"method": {"abm": {"order": 4}}, "options": {"max_order": 5}}, "leave out max_order"),
+    "an order below all of theirs": ({"method": "abm", "options": {"max_order": 1}}, "the method of order 1 is euler"),
     "an order that is none": ({"method": "explicit_adams", "options": {"max_order": "high"}}, "a whole number"),
     "explicit and implicit": ({"method": "explicit_adams", "options": {"implicit": True}}, "name implicit_adams"),
     "jumps in a table": ({"options": {"jump_t": torch.zeros(1, 1)}}, "1-D tensor of times"),

@@ -87,8 +87,8 @@ def _adams(method: Spec, corrected: bool, given: dict[str, Any]) -> Spec:
             f"max_order is {order}, and odebench's Adams methods go up to order {HIGHEST}; give {HIGHEST} or less, or "
             "take dopri8 for a higher order"
         )
-    if order < 1:
-        raise WrongValue(f"max_order must be at least 1; got {order}")
+    if order < 2:
+        raise WrongValue(f"max_order must be at least 2; got {order}; the method of order 1 is euler")
     if order < _LEAST_ORDER:
         warn_caller(
             f"max_order is {order}, below {_LEAST_ORDER}: all steps are those of {_KUTTA}, as torchdiffeq's are"
