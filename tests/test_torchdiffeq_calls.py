@@ -166,7 +166,7 @@ def test_what_is_misspelt_or_odebenchs_own_is_no_warning() -> None:
 @pytest.mark.parametrize("order", [2, 3])
 def test_below_order_four_adams_methods_are_kuttas_rule_as_with_torchdiffeq(method: str, order: int) -> None:
     how: dict[str, Any] = {"method": method, "options": {"max_order": order, "step_size": 0.1}}
-    with pytest.warns(UserWarning, match="all steps are rk38's"):
+    with pytest.warns(UserWarning, match="all steps are those of rk38"):
         got = odebench.odeint(swinging, ONES[:2], T, **how)
     true, _ = said(lambda: theirs.odeint(swinging, ONES[:2], T, **how))
     assert torch.allclose(got, true, rtol=0, atol=1e-12)
