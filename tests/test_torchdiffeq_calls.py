@@ -6,6 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 import odebench
 import odebench.torchdiffeq as ours
 from odebench.errors import Divergence, SolveError, UsageError
+from odebench.measure.trial import TorchTrial
 from odebench.solve.call import Choices
 
 theirs: Any = pytest.importorskip("torchdiffeq")
@@ -488,3 +490,50 @@ def test_the_step_limit_is_called_as_its_caller_calls_it() -> None:
             odebench.odeint(decay, ONES, T, options={name: 0})
     with pytest.raises(UsageError, match="dfactor"):
         odebench.odeint(decay, ONES, T, options={"dfactor": 3.0})
+
+
+def test_a_solve_error_on_the_way_back_is_not_taken_for_an_assertion_of_another_library() -> None:
+    """The gauges read what a peer's assertion means; a sentence of odebench's own they must leave alone."""
+
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor, error: Exception) -> Tensor:
+            ctx.error = error
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, bar: Tensor) -> Any:
+            raise ctx.error
+
+    class Foreign:
+        bound = SimpleNamespace(f=decay, loss=torch.sum)
+
+        def __init__(self, error: Exception) -> None:
+            self.error = error
+
+        def solve(self, f: Any, trace: Any) -> Any:
+            return Failing.apply(ONES.clone().requires_grad_(), self.error)
+
+        def fault(self, error: AssertionError) -> Exception:
+            return SolveError(f"torchdiffeq: {error}")
+
+    for error, message in ((SolveError("stuck"), "^stuck$"), (AssertionError("odd"), "^torchdiffeq: odd$")):
+        trial = TorchTrial.of(Foreign(error))  # type: ignore[arg-type]
+        trial.forward()
+        with pytest.raises(SolveError, match=message):
+            trial.backward()
+
+
+@pytest.mark.parametrize("method", ["explicit_adams", "implicit_adams"])
+def test_an_adjoint_by_an_adams_method_takes_max_order_on_both_ways(method: str) -> None:
+    """As ffjord and TrajectoryNet call it, with the options of the way there for the way back."""
+
+    def gradient(solve: Any, **how: Any) -> list[Tensor]:
+        f, y0 = Driven(Both(torch.tensor([0.3, 0.7], dtype=D))), ONES.clone().requires_grad_()
+        return list(torch.autograd.grad(solve(f, y0, T, **how)[-1].sum(), (f.w, y0)))
+
+    options = {"max_order": 4, "step_size": 0.02}
+    exact = gradient(theirs.odeint, rtol=1e-10, atol=1e-12)
+    for back in (None, options):
+        got = gradient(ours.odeint_adjoint, method=method, options=options, adjoint_options=back)
+        assert apart(got, exact) < 1e-5
