@@ -135,7 +135,7 @@ def test_frozen_parameters_are_left_alone() -> None:
         ({"gradient": "adjont"}, "did you mean 'adjoint'"),
         ({"method": "rk4", "gradient": "reversible", "params": ()}, "use a reversible scheme"),
         ({"options": {"stepsize": 0.1}}, "did you mean 'step_size'"),
-        ({"options": {"step_size": -1.0}}, "must be positive"),
+        ({"method": "rk4", "options": {"step_size": -1.0}}, "must be positive"),
         ({"t": torch.tensor([0.0, 1.0, 0.5])}, "strictly increasing"),
         ({"t": torch.tensor([])}, "at least one time"),
         ({"t": torch.tensor([0, 1])}, "floating-point"),

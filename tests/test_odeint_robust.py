@@ -75,6 +75,7 @@ def test_steps_too_many_to_hold_are_refused_before_they_fill_the_memory() -> Non
         odebench.odeint(decay, ONES, T, method="rk4", options={"dt": 1e-12})
 
 
+RK4 = {"method": "rk4"}
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "times that go both ways": ({"t": torch.tensor([0.0, 1.0, 0.5])}, "strictly increasing or strictly decreasing"),
     "a time twice": ({"t": torch.tensor([0.0, 1.0, 1.0])}, "strictly increasing or strictly decreasing"),
@@ -101,22 +102,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "tolerances of another number": ({"y0": (ONES, ONES), "rtol": (1e-3,)}, "1 entries and y0 2"),
     "a tolerance to be learnt": ({"rtol": torch.tensor(0.1, requires_grad=True)}, "rtol requires a gradient"),
     "an unknown option": ({"options": {"max_step_size": 1.0}}, "no option 'max_step_size'; did you mean"),
-    "a step of nothing": ({"options": {"step_size": 0.0}}, "step_size must be positive"),
-    "a step that is no number": ({"options": {"step_size": "small"}}, "step_size must be a number"),
+    "a step of nothing": (RK4 | {"options": {"step_size": 0.0}}, "step_size must be positive"),
+    "a step that is no number": (RK4 | {"options": {"step_size": "small"}}, "step_size must be a number"),
     "a norm that is none": ({"options": {"norm": "maxi"}}, "norm must be one of"),
-    "two grids": ({"options": {"step_size": 0.1, "grid_constructor": lambda f, y, t: t}}, "give one of them"),
+    "two grids": (RK4 | {"options": {"step_size": 0.1, "grid_constructor": lambda f, y, t: t}}, "give one of them"),
     "a grid that ends elsewhere": (
-        {"method": "rk4", "options": {"grid_constructor": lambda f, y, t: t[:2]}},
+        RK4 | {"options": {"grid_constructor": lambda f, y, t: t[:2]}},
         "the grid runs from",
     ),
-    "a grid that is none": (
-        {"method": "rk4", "options": {"grid_constructor": lambda f, y, t: None}},
-        "must return a 1-D tensor",
+    "a grid that is none": (RK4 | {"options": {"grid_constructor": lambda f, y, t: None}}, "must return a 1-D tensor"),
+    "a suite's options at fixed steps": (RK4 | {"options": {"controller": "pi"}}, "these steps are fixed"),
+    "an order that Adams methods have not": (
+        {"method": "implicit_adams", "options": {"max_order": 8}},
+        "go up to order 5; give 5 or less",
     ),
-    "tolerances' options at fixed steps": ({"method": "rk4", "options": {"first_step": 0.1}}, "these steps are fixed"),
-    "perturb where steps are chosen": ({"options": {"perturb": True}}, "jump_t"),
-    "interpolation": ({"method": "rk4", "options": {"interp": "cubic"}}, "nothing is interpolated"),
-    "an order for Adams as an option": ({"options": {"max_order": 5}}, "its own option"),
+    "an order by two ways": ({"method": {"abm": {"order": 4}}, "options": {"max_order": 5}}, "leave out max_order"),
+    "an order below all of theirs": ({"method": "abm", "options": {"max_order": 1}}, "the method of order 1 is euler"),
+    "an order that is none": ({"method": "explicit_adams", "options": {"max_order": "high"}}, "a whole number"),
+    "explicit and implicit": ({"method": "explicit_adams", "options": {"implicit": True}}, "name implicit_adams"),
     "jumps in a table": ({"options": {"jump_t": torch.zeros(1, 1)}}, "1-D tensor of times"),
     "SciPy": ({"method": "scipy_solver"}, "use dopri5, dopri8 or, for stiff problems, kvaerno5"),
     "a method of a later torchdiffeq": ({"method": "radauIIA5"}, "kvaerno3"),
@@ -149,7 +152,7 @@ def test_errors_that_torchdiffeq_raises_can_be_caught_as_such() -> None:
     with pytest.raises(ValueError, match="adjoint_options"):
         odebench.odeint_adjoint(decay, ONES, T, options={}, adjoint_method="rk4", adjoint_params=())
     with pytest.raises(odebench.UsageError, match="the steps back are fixed"):
-        odebench.odeint_adjoint(decay, ONES, T, method="rk4", adjoint_options={"first_step": 0.1}, adjoint_params=())
+        odebench.odeint_adjoint(decay, ONES, T, method="rk4", adjoint_options={"controller": "pi"}, adjoint_params=())
     with pytest.raises(odebench.UsageError, match="seminorm"):
         odebench.odeint_adjoint(decay, ONES, T, adjoint_options={"norm": "semi"}, adjoint_params=())
 

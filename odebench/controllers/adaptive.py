@@ -100,11 +100,11 @@ class Adaptive:
         if self.controller not in _FILTERS:
             raise ValueError(f"controller must be one of {', '.join(_FILTERS)}; got {self.controller!r}")
         if not (0 < self.safety < 1 and 0 < self.min_factor < 1 < self.max_factor):
-            raise ValueError("safety and min_factor must be in (0, 1), max_factor above 1")
+            raise ValueError("safety and min_factor (dfactor) must be in (0, 1), max_factor (ifactor) above 1")
         if self.first_step is not None and not 0 < self.first_step < inf:
             raise ValueError(f"first_step must be positive; got {self.first_step!r}")
         if self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1; got {self.max_steps!r}")
+            raise ValueError(f"max_steps (max_num_steps) must be at least 1; got {self.max_steps!r}")
         if not callable(self.norm) and self.norm not in _NORMS:
             raise ValueError(f"norm must be one of {', '.join(_NORMS)}, or in Python a function; got {self.norm!r}")
         if not 0 <= self.min_step < self.longest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from odebench.solve.answers import Answers, Asked
 from odebench.solve.beginning import Begun, begin
 from odebench.solve.beyond import explained
 from odebench.solve.dependence import Wanted, params_of
+from odebench.solve.first_argument import by_either_name
+from odebench.solve.idle_options import heeded
 from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
 from odebench.solve.methods import gradient_of, named, stepper_of
@@ -35,6 +37,23 @@ _SAMPLES = (
 )
 
 
+class Choices(TypedDict, total=False):
+    """What `odeint` takes by name alone, for type checkers."""
+
+    rtol: Any
+    atol: Any
+    method: str | Mapping[str, Any] | Spec | None
+    gradient: str | Mapping[str, Any] | Spec
+    options: Mapping[str, Any] | None
+    params: Sequence[Tensor] | None
+    event_fn: None
+
+
+@overload
+def odeint(f: Asked, y0: Any, t: Tensor, **choices: Unpack[Choices]) -> Any: ...
+@overload
+def odeint(*, func: Asked, y0: Any, t: Tensor, **choices: Unpack[Choices]) -> Any: ...
+@by_either_name
 def odeint(
     f: Callable[[Tensor, Any], Any],
     y0: Any,
@@ -51,9 +70,10 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
-            y. t is in the span, but with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the
-            last step; jump_t at both ends keeps them in, and leaves order 2 where f depends on t.
+        f: or `func`, torchdiffeq's name for it. Called as f(t, y), t a 0-dim tensor in the precision of y, whatever
+            that of `t`; returns dy/dt, shaped like y (in a tuple but for axes of length 1). t is in the span, but with
+            kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both ends
+            keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -87,9 +107,8 @@ def odeint(
     """
     refuse_events(event_fn)
     registry.load_builtins()
-    spec, how = named(method), Spec.from_data(gradient)
-    pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}", spec)
-    return drive(f, y0, t, pair, Wanted(params_of(f, params, how)), Steps(rtol, atol, options))
+    how = Spec.from_data(gradient)
+    return by_gradient(f, y0, t, named(method), how, Wanted(params_of(f, params, how)), Steps(rtol, atol, options))
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,13 @@ class Steps:
     options: Mapping[str, Any] | None
 
 
+def by_gradient(user: Asked, y0: Any, t: Tensor, method: Spec, how: Spec, wanted: Wanted, steps: Steps) -> Any:
+    """Solve with a method and a gradient by name."""
+    method, options = heeded(method, steps.options)
+    pair = Pair(stepper_of(method), gradient_of(how, method), f"{method} with {how}", method)
+    return drive(user, y0, t, pair, wanted, replace(steps, options=options))
+
+
 def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: Steps) -> Any:
     """Solve with a pair; `user` is f as it was given."""
     warn_of_callbacks(user)
@@ -108,9 +134,7 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     start = y0 if laid is None else laid.end_to_end(y0)
     _look_at(start)
     given_t, (t, ts) = t, read_times(t, start)
-    read = Options.read(steps.options)
-    read.warn_of_ignored(pair.method)
-    read = read.followed_by(pair.method)
+    read = Options.read(steps.options, pair.method)
     control = _control(pair, read, steps, start, laid, t, ts[-1] - ts[0])
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import inf
 from typing import Any
 
@@ -14,12 +13,11 @@ from torch import Tensor
 from odebench import registry
 from odebench.errors import UsageError, did_you_mean
 from odebench.solve.faults import WrongType, WrongValue
+from odebench.solve.idle_options import IDLE
 from odebench.solve.landings import NO_TIMES, Times
+from odebench.solve.warned import warn_caller
 from odebench.spec import Spec
 from odebench.types import MOST_STEPS
-
-# torchdiffeq's methods that choose their steps by the tolerance. They warn of what asks for fixed ones.
-_BY_TOLERANCE = frozenset({"dopri8", "dopri5", "bosh3", "fehlberg2", "adaptive_heun"})
 
 # What says where fixed steps end; one of them.
 _FIXED = ("step_size", "dt", "steps", "grid_constructor")
@@ -27,23 +25,17 @@ _FIXED = ("step_size", "dt", "steps", "grid_constructor")
 # torchdiffeq's name for an option of the step-size control -> ours
 _ADAPTIVE = {"max_num_steps": "max_steps", "ifactor": "max_factor", "dfactor": "min_factor"}
 
-_LEFT_OUT = {
-    "interp": "a saved time is landed on, so nothing is interpolated; leave it out",
-    "max_order": 'the order of an Adams method is its own option: method={"abm": {"order": 5}}',
-    "max_iters": "the corrector of an Adams method is applied once; leave it out",
-    "implicit": "ask for the method: adams_bashforth (explicit_adams) or abm (implicit_adams)",
-    "solver": "it names a solver of SciPy's; name one of odebench's as method",
-    "eps": "give jump_t, and f is looked at from either side of it",
-}
+# Those of it that torchdiffeq knows, by its names: where no tolerances are at work it warns of them.
+_THEIRS = frozenset({"first_step", "min_step", "max_step", "safety", *_ADAPTIVE})
 
 
 @dataclass(frozen=True)
 class Options:
     """What `options` may hold; None where it does not. `adaptive` is what the step-size control takes, by its names.
 
-    `step_size` is torchdiffeq's, for fixed steps of a method that it knows as one of fixed steps, or does not know at
-    all; `dt` and `steps` ask for fixed steps of any method, by their length and by their number over the whole span.
-    `grid_points` and `step_t` mean the same: times that steps land on beside the saved ones.
+    `step_size` and `dt` ask for fixed steps by their length, `steps` by their number over the whole span. `grid_points`
+    and `step_t` mean the same: times that steps land on beside the saved ones. `method` is whose options they are, and
+    `spelt` names those in `adaptive` as they were given, both for messages.
     """
 
     step_size: float | None = None
@@ -55,23 +47,24 @@ class Options:
     perturb: bool = False
     norm: Any = None
     adaptive: tuple[tuple[str, Any], ...] = ()
+    method: str = "the method"
+    spelt: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, options: Mapping[str, Any] | None) -> Options:
-        """
+    def read(cls, options: Mapping[str, Any] | None, method: Spec | None = None) -> Options:
+        """Those of `method`, which `idle_options` has looked at before.
+
         Raises:
             UsageError: an option is unknown, or makes no sense.
         """
         given = {name: value for name, value in (options or {}).items() if value is not None}
         allowed = set(registry.steppings.get("adaptive").options) - {"rtol", "atol", "norm"}
-        known = {field.name for field in fields(cls)} - {"adaptive"} | {"step_t", "dtype", *_ADAPTIVE, *allowed}
+        internal = {"adaptive", "method", "spelt"}
+        known = {field.name for field in fields(cls)} - internal | {"step_t", "dtype", *_ADAPTIVE, *allowed}
         for name in given:
-            if name in _LEFT_OUT:
-                raise UsageError(f"option {name!r}: {_LEFT_OUT[name]}")
             if name not in known:
-                raise UsageError(
-                    f"no option {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(sorted(known))}"
-                )
+                near = did_you_mean(name, {*known, *IDLE})
+                raise UsageError(f"no option {name!r}{near or '; known: ' + ', '.join(sorted(known))}")
         _look_at_dtype(given.get("dtype"))
         said = [name for name in _FIXED if name in given]
         if len(said) > 1:
@@ -87,27 +80,9 @@ class Options:
             perturb=bool(given.get("perturb", False)),
             norm=given.get("norm"),
             adaptive=tuple((name, value) for name, value in chosen.items() if name in allowed),
+            method=cls.method if method is None else str(method),
+            spelt=tuple(name for name in given if _ADAPTIVE.get(name, name) in allowed),
         )
-
-    def followed_by(self, method: Spec) -> Options:
-        """Without what `method` ignores: torchdiffeq's fixed steps, under its names of adaptive methods."""
-        return self if self._ignored(method) is None else replace(self, step_size=None, grid_constructor=None)
-
-    def warn_of_ignored(self, method: Spec) -> None:
-        """As torchdiffeq does."""
-        name = self._ignored(method)
-        if name is not None:
-            warnings.warn(
-                f"{method.name} chooses its steps by the tolerance, so option {name!r} is ignored, as torchdiffeq "
-                'ignores it; ask for fixed steps by options={"dt": …} or {"steps": …}, or leave it out',
-                UserWarning,
-                stacklevel=5,
-            )
-
-    def _ignored(self, method: Spec) -> str | None:
-        if method.name not in _BY_TOLERANCE:
-            return None
-        return "step_size" if self.step_size is not None else "grid_constructor" if self.grid_constructor else None
 
     def stride(self, span: float) -> float | None:
         """The length of the equal steps asked for over `span`, or None.
@@ -126,13 +101,23 @@ class Options:
         return found
 
     def refuse_adaptive(self, why: str) -> None:
-        """
+        """No step-size control is at work: warn of options that only one can follow, as torchdiffeq does.
+
         Raises:
-            UsageError: there is an option that only a step-size control can follow, and none is at work.
+            UsageError: there is one of these that torchdiffeq has not; nobody is used to its being ignored.
         """
-        if self.adaptive:
-            raise UsageError(
-                f"option {self.adaptive[0][0]!r} is for steps chosen by tolerances, and {why}; leave it out"
+        for name in sorted(self.spelt, key=lambda name: name in _THEIRS):
+            told = f"option {name!r} is for steps chosen by tolerances, and {why}"
+            if name not in _THEIRS:
+                raise UsageError(f"{told}; leave it out, or use a method that estimates its error, such as dopri5")
+            warn_caller(f"{told}: {self.method} goes on without it; leave it out")
+
+    def warn_of_perturb(self) -> None:
+        """A step-size control is at work: warn of an option that only fixed steps can follow, as torchdiffeq does."""
+        if self.perturb:
+            warn_caller(
+                f"{self.method} does not follow 'perturb', which is for fixed steps: jump_t tells where f jumps, and f "
+                "is then looked at from either side; leave it out"
             )
 
 

@@ -30,10 +30,8 @@ def way_back(
 ) -> Backsolve:
     """`own` are the tolerances given for the way back, `given` those for the way there, in case they serve both."""
     spec = forward if method is None else named(method)
-    there = Options.read(options).followed_by(forward)
-    back = Options.read({**(adjoint_options or {}), "norm": None})
-    back.warn_of_ignored(spec)
-    back, span = back.followed_by(spec), _span(t)
+    there, back = Options.read(options, forward), Options.read({**(adjoint_options or {}), "norm": None}, spec)
+    span = _span(t)
     laid = Laid.of(y0) if isinstance(y0, tuple) else None
     wished = (adjoint_options or {}).get("norm")
     if isinstance(wished, str) and wished != "seminorm":
@@ -42,9 +40,9 @@ def way_back(
     hops = one_step_per_interval(spec, solver) and back.stride(span) is None
     forth = one_step_per_interval(forward, stepper_of(forward)) or there.stride(span) is not None
     control: Controller | None = None
-    if hops:
+    if hops and forth:
         back.refuse_adaptive("the steps back are fixed")
-    if not (hops and forth) and (adjoint_options is not None or spec != forward):
+    elif adjoint_options is not None or spec != forward:
         norm = there.norm if laid is None else laid.norm(there.norm)
         control = control_of(spec, solver, back, _numbers(own, given), norm, span, Rounding.of(t))
     known = forth or control is not None

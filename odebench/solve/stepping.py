@@ -89,10 +89,9 @@ def control_of(
         options.refuse_adaptive("fixed steps are asked for")
         return Strides(stride, told)
     if options.grid_constructor is not None or one_step_per_interval(method, stepper):
-        options.refuse_adaptive("these steps are fixed; use a method that estimates its error, such as dopri5")
+        options.refuse_adaptive("these steps are fixed")
         return Hops()
-    if options.perturb:
-        raise UsageError("perturb is for fixed steps; tell an adaptive method by jump_t where f jumps")
+    options.warn_of_perturb()
     given = dict(options.adaptive) | tolerated | ({} if norm is None else {"norm": norm})
     return Carrying.of(registry.steppings.get("adaptive").build(given))
 
@@ -140,10 +139,9 @@ def route_of(saved: Times, options: Options, control: Controller, grid: Callable
     jumps = frozenset(where[landing[time]] for time in options.jump_t.values if time in landing)
     marks = tuple(landing[time] for each in points for time in each.values if time in landing)
     route = Route(times, tuple(where[time] for time in ts), jumps, marks)
-    if not options.perturb:
+    mesh = control.mesh(route.times) if options.perturb else None
+    if mesh is None:
         return route
-    mesh = control.mesh(route.times)
-    assert mesh is not None, "perturb is refused where steps are searched"
     return route.with_jumps_at(tuple(tick.t for tick in mesh))
 
 
