@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
@@ -191,14 +191,19 @@ def _search(
     mesh: list[Tick] = []
     t, span = ts[0], abs(ts[-1] - ts[0])
     limit, longest = getattr(control, "max_steps", None), OVER * getattr(control, "longest", inf)
-    landings, landed = control.landings(ts) if can(control, Passing) else range(1, len(ts)), 0
+    passing = control if can(control, Passing) else None
+    landings: Sequence[int] = range(1, len(ts)) if passing is None else passing.landings(ts)
+    landed = 0
     while landed < len(landings):
         # A step that lands is not counted: there are as many of them as times asked for, however many those are.
         if limit is not None and len(mesh) + rejected - landed >= limit:
             raise LastTrial(control, t, dt, span, state[0], step.error).exhausted(limit)
         target = ts[landings[landed]]
         ends = min(abs(dt) * STRETCH, longest) >= abs(target - t)
-        h = target - t if ends else told_apart(t, dt, target, span)
+        if ends:
+            h = target - t
+        else:
+            h = told_apart(t, dt if passing is None else passing.approach(dt, target - t), target, span)
         ends = ends or t + h == target
         reached = landings[landed] + 1 if ends else _reached(ts, len(ys), t, h)
         tick = Tick(t, h, reached - len(ys))

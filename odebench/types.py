@@ -240,6 +240,9 @@ class Passing(Controller, Protocol):
     def landings(self, ts: tuple[float, ...]) -> Sequence[int]:
         """The places in `ts` of the times to land on: rising, without the first and with the last."""
 
+    def approach(self, dt: float, left: float) -> float:
+        """The length of a step, `dt` or less, where more than `dt` is left to the next time to land on."""
+
 
 class Recall(Protocol):
     """How the backward sweep gets back the state before each step."""

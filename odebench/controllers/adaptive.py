@@ -159,6 +159,10 @@ class Adaptive:
         """All of `ts`, or the last one with `dense`."""
         return (len(ts) - 1,) if self.dense else range(1, len(ts))
 
+    def approach(self, dt: float, left: float) -> float:
+        """As long as the error allows, so that the last one before a landing may be a sliver."""
+        return dt
+
     def first(
         self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State
     ) -> tuple[float, tuple[float, float]]:

@@ -41,6 +41,10 @@ class Carrying(Adaptive):
         marked = {time for time in self.marks if low < time < high}
         return [place for place, time in enumerate(ts) if place and (place == last or time in marked)]
 
+    def approach(self, dt: float, left: float) -> float:
+        """The last two steps before a landing are as long as one another: a sliver says little about the next step."""
+        return left / 2 if abs(left) < 2 * abs(dt) and abs(left) > 2 * self.shortest else dt
+
     def first(self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State) -> tuple[float, Any]:
         """What the walk that ended here would have tried next; else as ever."""
         onwards = ts[-1] > ts[0]
@@ -56,8 +60,14 @@ class Carrying(Adaptive):
         """As ever; notes what would be tried next."""
         end, asked, inner = memory
         accept, following, inner = super().judge(dt, before, step, order, inner)
-        # A step that was cut short to land says little about the next one.
-        asked = max(asked, abs(following)) if accept and abs(dt) < asked else abs(following)
         if accept:
-            self.found[end] = asked
-        return Verdict(accept, following, (end, asked, inner))
+            self.found[end] = self._next(abs(dt), abs(following), asked)
+        return Verdict(accept, following, (end, abs(following), inner))
+
+    def _next(self, taken: float, following: float, asked: float) -> float:
+        """What the next walk tries first, if this one ends with a step of `taken` where `asked` was to be tried.
+
+        As much again at least: walks are often as long as one another, and a little less would leave a sliver of each.
+        One that was cut short to land could grow by `max_factor` at most, and then says little.
+        """
+        return max(following, asked if following >= 0.999 * self.max_factor * taken else taken)

@@ -115,13 +115,17 @@ def between_saves(control: Controller, pair: Pair, options: Options) -> Controll
     return control if dense.refusal(pair.stepper) or misfit(pair.gradient, dense) else dense
 
 
+# An extension of this order is worth the tolerance of any pair: torchdiffeq has a quartic for all of its pairs.
+_QUARTIC = 4
+
+
 def _looked_into_well(stepper: Stepper) -> bool:
-    """What is read inside a step is worth its tolerance: of an order that is at most one below that of the steps.
+    """What is read inside a step is worth its tolerance: of an order at most one below that of the steps, or high.
 
     Kværnø's pair of order 5, which has Hermite's cubic, is off by a hundred times its tolerance there.
     """
     if can(stepper, Graded):
-        return stepper.extension_order >= stepper.order - 1
+        return stepper.extension_order >= min(stepper.order - 1, _QUARTIC)
     return can(stepper, Continuous)
 
 
