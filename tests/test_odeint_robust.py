@@ -67,7 +67,7 @@ def test_a_step_that_underflows_ends_the_solve() -> None:
 
 def test_the_step_limit_ends_the_solve() -> None:
     with pytest.raises(odebench.SolveError, match="5 steps were tried"):
-        odebench.odeint(lambda t, y: torch.cos(50 * t) * y, ONES, T, options={"max_num_steps": 5})
+        odebench.odeint(lambda t, y: torch.cos(50 * t) * y, ONES, T, options={"max_steps": 5})
 
 
 def test_steps_too_many_to_hold_are_refused_before_they_fill_the_memory() -> None:

@@ -537,3 +537,16 @@ def test_an_adjoint_by_an_adams_method_takes_max_order_on_both_ways(method: str)
     for back in (None, options):
         got = gradient(ours.odeint_adjoint, method=method, options=options, adjoint_options=back)
         assert apart(got, exact) < 1e-5
+
+
+def test_a_limit_of_steps_is_one_for_each_interval_as_torchdiffeqs_is() -> None:
+    import torchdiffeq
+
+    t = torch.linspace(0.0, 20.0, 41, dtype=torch.float64)
+    given: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-9, "options": {"max_num_steps": 20}}
+    y0 = torch.ones(1, dtype=torch.float64)
+    theirs = torchdiffeq.odeint(lambda t, y: torch.sin(3 * t) - y, y0, t, **given)
+    ours = odebench.odeint(lambda t, y: torch.sin(3 * t) - y, y0, t, **given)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    with pytest.raises(AssertionError):
+        odebench.odeint(lambda t, y: torch.sin(3 * t) - y, y0, t[[0, 40]], **given)

@@ -123,7 +123,7 @@ def _alike(stepper: Stepper, name: str, dtype: torch.dtype, device: str, within:
 def shapes(stepper: Stepper, spec: Spec) -> Iterator[Finding]:
     """Through `odeint`: a tuple, a state of three axes and one of none, each as the plain solve has it."""
     t = torch.linspace(0.0, 1.0, 3, dtype=torch.float64)
-    options = {"step_size": 0.1}
+    options = {"dt": 0.1}
     q, p = (torch.sin(torch.arange(6, dtype=torch.float64) + k) for k in (0.0, 2.0))
 
     def pendulum(t: Tensor, y: Tensor) -> Tensor:

@@ -75,18 +75,21 @@ def odeint(
             kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both ends
             keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
-        t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
+        t: 1-D, strictly increasing or strictly decreasing. A saved time inside a step is read from the interpolant of
+            the step, where scheme and gradient can and steps go by tolerances; else it is landed on, by a shorter step.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
             each of its tensors where y0 is a tuple.
         method: a solver as in a suite: "tsit5", {"alf": {"eta": 1.0}}, {"coupled": {"base": "rk4"}}.
         gradient: likewise: "direct", "adjoint", "aca", {"recursive": {"checkpoints": 8}}, "reversible", "symplectic".
-        options: {"step_size": h} takes fixed steps with any scheme. A scheme without an error estimate takes one step
-            per interval of `t` unless that or grid_constructor(f, y0, t) says otherwise; perturb looks at f from inside
-            each of these steps. Steps chosen by tolerances take first_step, min_step, max_step, max_num_steps, safety,
-            ifactor, dfactor, norm, and what the stepping `adaptive` of a suite takes. grid_points (or step_t) are
-            landed on; at jump_t the solve starts afresh, and looks at f from either side. With per_sample the first
-            axis of y0 counts samples, each takes steps of its own, and f gets t as a column, a time for each row of the
-            y that it is given; three more evaluations look whether f can be asked so.
+        options: {"dt": h} and {"steps": n} take fixed steps with any scheme; so does torchdiffeq's step_size, but under
+            its names of adaptive methods, which warn of it. A scheme without an error estimate takes one step per
+            interval of `t` unless one of these or grid_constructor(f, y0, t) says otherwise; perturb looks at f from
+            inside each of these steps. Steps chosen by tolerances take first_step, min_step, max_step, max_num_steps,
+            safety, ifactor, dfactor, norm, and what the stepping `adaptive` of a suite takes; {"dense": False} lands on
+            every saved time. grid_points (or step_t) are landed on; at jump_t the solve looks at f from either side,
+            and its steps go on as long as they were. With per_sample the first axis of y0 counts samples, each takes
+            steps of its own, and f gets t as a column, a time for each row of the y that it is given; three more
+            evaluations look whether f can be asked so.
         params: what f depends on and gradients are wanted for; by default f's own parameters, f being a module which
             depends on nothing else that needs a gradient, but on tensors made from its parameters before the solve. f
             is called once before the solve, which begins with that answer.
@@ -134,7 +137,7 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     start = y0 if laid is None else laid.end_to_end(y0)
     _look_at(start)
     given_t, (t, ts) = t, read_times(t, start)
-    read = Options.read(steps.options, pair.method)
+    read = Options.read(steps.options, pair.method).over(len(ts) - 1)
     control = _control(pair, read, steps, start, laid, t, ts[-1] - ts[0])
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import inf
 from typing import Any
 
@@ -69,6 +69,8 @@ class Options:
         said = [name for name in _FIXED if name in given]
         if len(said) > 1:
             raise WrongValue(f"{' and '.join(said)} each say where steps end; give one of them")
+        if "max_num_steps" in given:
+            given["max_num_steps"] = _count("max_num_steps", given["max_num_steps"])
         chosen = {_ADAPTIVE.get(name, name): _plain(value) for name, value in given.items()}
         return cls(
             step_size=positive("step_size", given["step_size"]) if "step_size" in given else None,
@@ -83,6 +85,13 @@ class Options:
             method=cls.method if method is None else str(method),
             spelt=tuple(name for name in given if _ADAPTIVE.get(name, name) in allowed),
         )
+
+    def over(self, intervals: int) -> Options:
+        """For a solve over so many intervals: torchdiffeq's `max_num_steps` is a limit on each, ours on them all."""
+        if "max_num_steps" not in self.spelt:
+            return self
+        scaled = {name: value * max(1, intervals) if name == "max_steps" else value for name, value in self.adaptive}
+        return replace(self, adaptive=tuple(scaled.items()))
 
     def stride(self, span: float) -> float | None:
         """The length of the equal steps asked for over `span`, or None.
