@@ -55,6 +55,7 @@ KEYS: dict[str, str] = {
 OPTIONS: dict[str, str] = {
     "span": "[t0, t1], the start and the end of time; the problem's own by default.",
     "saves": "Equal intervals between the times at which the solution is wanted; 1 is t0 and t1 only.",
+    "loss_at": "Σ y² of the end alone, or of every saved time, the start among them; of problems whose loss that is.",
     "growth.alpha": "The rate.",
     "van_der_pol.convention": "`standard` is x'' = mu·(1 - x²)·x' - x; `aca`, as in that paper, (mu - x²)·x' - x.",
     "linear_system.eigenvalues": "The real parts; as many as the state has components, but for `frequencies`.",
@@ -63,6 +64,9 @@ OPTIONS: dict[str, str] = {
     "depth": "Hidden layers.",
     "activation": "Between the layers.",
     "one_stiff.dim": "Components of z.",
+    "augment": "Components added to the state that start at 0.",
+    "width": "Width of F's hidden layer.",
+    "observations": "Points of each path.",
     "kernel": "Width of the convolution's kernel, odd.",
     "size": "Pixels along each side.",
     "channels": "Of the images.",
