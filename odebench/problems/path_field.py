@@ -27,13 +27,18 @@ class PathField(nn.Module):
         Refusal: z has other rows than the batch that the paths are for, or each row has a time of its own.
     """
 
+    pieces: Tensor
+    weight_0: nn.Parameter
+    bias_0: nn.Parameter
+    weight_1: nn.Parameter
+    bias_1: nn.Parameter
+
     def __init__(self, layers: Sequence[tuple[Array, Array]], slopes: Array, spacing: float, activation: str) -> None:
         super().__init__()
         for index, pair in enumerate(layers):
             for name, value in zip(("weight", "bias"), pair, strict=True):
                 self.register_parameter(f"{name}_{index}", nn.Parameter(torch.tensor(value)))
         at = torch.tensor(slopes).movedim(1, 0)
-        self.pieces: Tensor
         # (pieces, 2, batch, channels): the slope at the beginning, and what it changes by until the end.
         self.register_buffer("pieces", torch.stack((at[:-1], at[1:] - at[:-1]), 1))
         self.spacing, self.activation = spacing, getattr(TorchArrays, activation)

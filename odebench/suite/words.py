@@ -36,6 +36,8 @@ KEYS: dict[str, str] = {
     "measure.match_error": "An error to meet: the loosest tolerance, or the fewest steps, that meets it is searched, "
     "and measured. What is cheapest at equal accuracy shows this way, whatever the libraries mean by a tolerance.",
     "measure.match": "The error that match_error is about: solution_error, or gradient_error.",
+    "measure.beside": "A solver, gradient and stepping, or some of them, the others being the row's own: what each row "
+    "is timed beside, in the same rounds. beside_ratio is the time of the row over that.",
     "train": "Of `kind: train`: how the models are trained.",
     "train.steps": "Optimiser steps; 200 by default.",
     "train.optimiser": "adam, adamax, adamw, rmsprop or sgd; the model's own choice by default.",
