@@ -96,8 +96,13 @@ def faster(record: Record) -> str:
         return ""
     ends = ""
     if "beside_ratio_low" in m:
-        ends = f" ({1 / m['beside_ratio_high']:.2g} to {1 / m['beside_ratio_low']:.2g})"
-    return f"{1 / m['beside_ratio']:.2g}{ends}"
+        ends = f" ({_times(m['beside_ratio_high'])} to {_times(m['beside_ratio_low'])})"
+    return f"{_times(m['beside_ratio'])}{ends}"
+
+
+def _times(ratio: float) -> str:
+    """1 over a ratio: two digits, and of what is above 100 all."""
+    return f"{1 / ratio:.0f}" if ratio <= 0.01 else f"{1 / ratio:.2g}"
 
 
 def main() -> None:
