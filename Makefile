@@ -51,6 +51,7 @@ docs: environment
 
 figures: environment
 	$(BIN)/python docs/figures.py
+	$(BIN)/python docs/figures_switching.py
 
 solvers: environment
 	$(BIN)/python docs/solvers.py

@@ -9,7 +9,7 @@ from marked import prose, table, update
 from odebench.cli.exits import CODES
 from odebench.cli.glossary import COLUMNS, STATUSES
 from odebench.record import COLUMNS as ORDER
-from odebench.record import METRICS, SAMPLED, TRAINED
+from odebench.record import METRICS, PAIRED, SAMPLED, TRAINED
 
 
 def meanings(header: str, words: Mapping[str, str]) -> str:
@@ -20,7 +20,7 @@ def meanings(header: str, words: Mapping[str, str]) -> str:
 def parts() -> dict[str, str]:
     """Everything that is made in docs/results.md."""
     around = {name: COLUMNS[name] for name in ORDER if name not in METRICS}
-    figures = [f"{', '.join(f'`{name}`' for name in group)}" for group in (METRICS, SAMPLED + TRAINED)]
+    figures = [f"{', '.join(f'`{name}`' for name in group)}" for group in (METRICS, SAMPLED + PAIRED + TRAINED)]
     return {
         "columns": meanings("column", around),
         "metrics": f"{figures[0]}.\n\nWhere there are any, behind the others: {figures[1]}.",

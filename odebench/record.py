@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from odebench.spec import Spec
@@ -35,6 +35,9 @@ TRAINED = (
 
 # Of a batch, besides: the rows that f was evaluated on, and, of samples that step by themselves, their steps.
 SAMPLED = ("rows_forward", "rows_backward", "steps_fewest", "steps_mean")
+
+# Of a cell that is timed beside another pair, besides.
+PAIRED = ("beside_ratio", "beside_ratio_low", "beside_ratio_high")
 
 # Where a row comes from; `plugin_digest` is of the sources of the plugins behind it, empty where there is none.
 ABOUT = ("plugin_digest", "machine", "commit", "version", "started")
@@ -94,6 +97,39 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The solve that a cell is timed beside: the cell's own, but for what is named here."""
+
+    solver: Spec | None = None
+    gradient: Spec | None = None
+    stepping: Spec | None = None
+
+    def of(self, cell: Cell) -> Cell:
+        """The cell that is timed beside `cell`."""
+        solver, gradient, stepping = self.solver, self.gradient, self.stepping
+        return replace(
+            cell,
+            solver=solver or cell.solver,
+            gradient=gradient or cell.gradient,
+            stepping=stepping or cell.stepping,
+        )
+
+    @property
+    def named(self) -> dict[str, Spec]:
+        """Axis -> what is named."""
+        pairs = (("solver", self.solver), ("gradient", self.gradient), ("stepping", self.stepping))
+        return {axis: spec for axis, spec in pairs if spec is not None}
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-ready; `from_data` reads it back."""
+        return {axis: spec.to_data() for axis, spec in self.named.items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Beside:
+        return cls(**{axis: Spec.from_data(spec) for axis, spec in data.items()})
+
+
+@dataclass(frozen=True)
 class Measure:
     """How cells are measured; no part of a cell's key."""
 
@@ -105,13 +141,18 @@ class Measure:
     deterministic: bool = False
     match_error: float | None = None  # the tolerance or number of steps is searched until this error is met
     match: str = "solution_error"  # or gradient_error
+    beside: Beside | None = None  # what is timed in the same rounds
 
     def to_data(self) -> dict[str, Any]:
-        """JSON-ready; `Measure(**data)` reads it back. What is about matching is there only where it is wanted."""
-        data = asdict(self)
-        return {
-            key: value for key, value in data.items() if not key.startswith("match") or self.match_error is not None
-        }
+        """JSON-ready; `from_data` reads it back. What is about matching or a pair beside is there only where wanted."""
+        data = dict(vars(self)) | {"beside": None if self.beside is None else self.beside.to_data()}
+        left_out = {"match", "match_error"} if self.match_error is None else set()
+        return {key: value for key, value in data.items() if key not in left_out and (key, value) != ("beside", None)}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Measure:
+        beside = data.get("beside")
+        return cls(**{**data, "beside": None if beside is None else Beside.from_data(beside)})
 
 
 @dataclass(frozen=True)

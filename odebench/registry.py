@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints, overload
+from typing import Any, Literal, TypeVar, get_args, get_type_hints, overload
 
 from odebench import plugin_files, provenance
 from odebench.errors import OptionError, UnknownName, UsageError, did_you_mean
@@ -173,7 +173,8 @@ class Registry:
 
 SPAN = Option("span", tuple[float, float], None)  # None: the problem's own
 SAVES = Option("saves", int, 1)  # equal intervals between saved times
-problems = Registry("problem", (SPAN, SAVES))
+LOSS_AT = Option("loss_at", Literal["end", "saves"], "end")  # where the default loss, Σ y², is taken
+problems = Registry("problem", (SPAN, SAVES, LOSS_AT))
 solvers = Registry("solver")
 gradients = Registry("gradient")
 steppings = Registry("stepping")

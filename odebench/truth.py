@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ _ARRAYS = ("y1", "gradient_y0", "gradient_parameters")
 # What a truth depends on besides its problem's own module.
 _SOURCES = (
     "truth.py", "reference.py", "stiff_reference.py",
-    "problems/binding.py", "problems/problem.py", "problems/torch_field.py",
+    "problems/binding.py", "problems/problem.py", "problems/torch_field.py", "problems/path_field.py",
 )  # fmt: skip
 _CHECK_STEPS = 2_000  # macro-steps that checking a closed form may take
 
@@ -131,8 +131,9 @@ def compute_truth(spec: Spec, *, dtype: str, batch: int, seed: int) -> Truth:
     bound.f.double()  # in place, so that `bound.params` follow
     if moves(bound.f, bound.ts[0], bound.y0.detach().double())[0]:
         raise OdebenchError(f"{spec} has no true answer: its field draws random numbers at every call (dropout?)")
-    if posed.default_loss:
+    if posed.end_alone:
         bound = Bound(bound.f, bound.params, bound.y0, (bound.ts[0], bound.ts[-1]), bound.loss)
+    bound = _stopping(bound, getattr(posed.problem, "breaks", ()))
     exact = hasattr(posed.problem, "exact")
     if exact:
         found, other, route = _by_closed_form(posed, bound)
@@ -150,6 +151,17 @@ def compute_truth(spec: Spec, *, dtype: str, batch: int, seed: int) -> Truth:
         )
     y1, gradient_y0, gradient_parameters = (each.numpy() for each in found)
     return Truth(y1, gradient_y0, gradient_parameters, agreement, route)
+
+
+def _stopping(bound: Bound, breaks: tuple[float, ...]) -> Bound:
+    """The same problem, landed on where f is not smooth in t, which no tolerance otherwise gets over cheaply."""
+    t0, t1 = bound.ts[0], bound.ts[-1]
+    inside = {t for t in breaks if min(t0, t1) < t < max(t0, t1)}
+    if not inside:
+        return bound
+    ts = sorted(inside.union(bound.ts), reverse=t1 < t0)
+    saved, loss = [ts.index(t) for t in bound.ts], bound.loss
+    return replace(bound, ts=tuple(ts), loss=lambda ys: loss(ys[saved]))
 
 
 _Answer = tuple["Tensor", "Tensor", "Tensor"]  # y1, dL/dy0, dL/dθ flattened
@@ -256,7 +268,7 @@ def _canonical(spec: Spec, posed: Posed) -> dict[str, Any]:
     entry, given = problems.get(spec.name), dict(spec.options)
     options = {name: given.get(name, option.default) for name, option in entry.options.items()}
     del options["span"], options["saves"]
-    times = (posed.ts[0], posed.ts[-1]) if posed.default_loss else posed.ts
+    times = (posed.ts[0], posed.ts[-1]) if posed.end_alone else posed.ts
     return {"options": {name: repr(_plain(value)) for name, value in options.items()}, "times": times}
 
 

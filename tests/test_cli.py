@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import odebench
 from odebench.cli.app import app
-from odebench.record import COLUMNS, METRICS, SAMPLED, TRAINED
+from odebench.record import COLUMNS, METRICS, PAIRED, SAMPLED, TRAINED
 from odebench.registry import load_builtins, registries
 from odebench.rows import write_csv
 from tests.test_report import MANY
@@ -245,7 +245,7 @@ def test_list_has_a_line_for_every_entry_and_the_same_as_json(kind: str) -> None
 def test_the_metrics_listed_are_the_columns() -> None:
     names = [each["name"] for each in json.loads(call("list", "metrics", "--json").stdout)]
     assert names[: len(METRICS)] == list(METRICS)
-    assert set(names[len(METRICS) :]) == {*SAMPLED, *TRAINED}
+    assert set(names[len(METRICS) :]) == {*SAMPLED, *PAIRED, *TRAINED}
 
 
 def test_the_suites_that_ship_are_listed_with_their_descriptions() -> None:

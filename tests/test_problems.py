@@ -38,7 +38,7 @@ def test_the_roster_is_whole() -> None:
         *ANALYTIC, "lotka_volterra", "van_der_pol", "lorenz", "fitzhugh_nagumo", "brusselator", "arenstorf",
         "robertson", "oregonator", "hires",
         "cubic_spiral", "rigid_body", "pendulum", "kepler", "henon_heiles", "mlp", "conv",
-        "neural_hamiltonian", "one_stiff",
+        "neural_hamiltonian", "one_stiff", "cde_as_ode",
     }  # fmt: skip
     assert problems.get("rotation").name == "harmonic_oscillator"
 
@@ -116,6 +116,32 @@ def test_the_loss_is_the_sum_of_squares_of_the_last_state() -> None:
     assert bound("lotka_volterra").loss(ys).item() == 5.0
 
 
+def test_the_loss_may_see_every_saved_time() -> None:
+    ys = torch.tensor([[[3.0, 0.0]], [[1.0, 2.0]], [[0.0, 4.0]]])
+    assert bound("lotka_volterra", {"saves": 2, "loss_at": "saves"}).loss(ys).item() == 9.0 + 5.0 + 16.0
+    assert bound("lotka_volterra", {"saves": 2, "loss_at": "end"}).loss(ys).item() == 16.0
+
+
+def test_a_problem_with_a_loss_of_its_own_takes_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Judged(Module):
+        def loss(self, xp: Any, ys: torch.Tensor) -> torch.Tensor:
+            return ys.sum()
+
+    monkeypatch.setitem(
+        problems.entries, "own", Entry("problem", "own", Judged, source="plugin", common=problems.common)
+    )
+    with pytest.raises(OptionError, match="has a loss of its own; leave out loss_at"):
+        check_problem(Spec.of("own", {"loss_at": "saves"}))
+
+
+def test_components_that_are_added_start_at_0_and_leave_the_others_where_they_start() -> None:
+    plain, more = bound("mlp", {"dim": 2}), bound("mlp", {"dim": 2, "augment": 3})
+    assert torch.equal(more.y0[:, :2][0], plain.y0[0])
+    assert torch.equal(more.y0[:, 2:], torch.zeros(3, 3, dtype=torch.float64))
+    assert more.f(torch.zeros(()), more.y0)[:, 2:].abs().min() > 0
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -126,6 +152,9 @@ def test_the_loss_is_the_sum_of_squares_of_the_last_state() -> None:
         ("linear_decay", {"rat": 1}, "did you mean 'rate'"),
         ("mlp", {"activation": "tahn"}, "activation must be one of tanh, relu"),
         ("mlp", {"depth": 0}, "depth must be at least 1, got 0"),
+        ("mlp", {"augment": -1}, "augment must be at least 0, got -1"),
+        ("mlp", {"loss_at": "start"}, "loss_at must be end or saves, got 'start'"),
+        ("cde_as_ode", {"observations": 1}, "observations must be at least 2"),
         ("conv", {"kernel": 4}, "kernel must be odd"),
         ("van_der_pol", {"convention": "other"}, "'standard' or 'aca'"),
         ("linear_system", {"eigenvalues": []}, "at least one"),

@@ -119,7 +119,7 @@ def test_the_first_step_is_hairers(solver: str, calls: int) -> None:
     assert len(seen) == calls
 
 
-@pytest.mark.parametrize(("option", "value"), [("norm", "max"), ("min_step", 0.1), ("max_step", 0.1), ("dense", True)])
+@pytest.mark.parametrize(("option", "value"), [("norm", "max"), ("min_step", 0.1), ("max_step", 0.1)])
 def test_what_no_other_library_is_driven_by_is_refused_there(option: str, value: Any) -> None:
     asked = {"saves": 1, "dtype": "float64", "device": "cpu"}
     for library, method in (("torchdiffeq", "dopri5"), ("torchode", "dopri5"), ("diffrax", "dopri5")):

@@ -57,7 +57,7 @@ class Arm:
         registry.load_builtins()
         for plugin in order["plugins"]:
             registry.load_plugin(plugin)
-        self.measure = Measure(**order["measure"])
+        self.measure = Measure.from_data(order["measure"])
         apply_settings(self.measure)
         gc.collect()
         gc.freeze()  # what was imported stays; to walk it at each collection takes longer than most cells

@@ -53,7 +53,10 @@ def _cell(payload: dict[str, Any], send: Send) -> None:
     _load(payload["plugins"], send)
     truth = payload["truth"]
     measure_cell(
-        Cell.from_data(payload["cell"]), Measure(**payload["measure"]), Path(truth) if truth is not None else None, send
+        Cell.from_data(payload["cell"]),
+        Measure.from_data(payload["measure"]),
+        Path(truth) if truth is not None else None,
+        send,
     )
 
 
@@ -64,7 +67,7 @@ def _train(payload: dict[str, Any], send: Send) -> None:
     checkpoint = payload["checkpoint"]
     train_cell(
         Cell.from_data(payload["cell"]),
-        Measure(**payload["measure"]),
+        Measure.from_data(payload["measure"]),
         Training(**payload["training"]),
         None if checkpoint is None else Path(checkpoint),
         send,

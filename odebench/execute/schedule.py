@@ -92,7 +92,7 @@ class Schedule:
         assert suite.training is not None
         payload = {
             "cell": cell.to_data(),
-            "measure": asdict(suite.measure),
+            "measure": suite.measure.to_data(),
             "training": asdict(suite.training),
             "checkpoint": str(checkpoint_of(self._folder, cell)),
             "plugins": list(suite.plugins),
@@ -103,7 +103,7 @@ class Schedule:
         truth = None if self._truths.trouble(path) else path
         payload = {
             "cell": cell.to_data(),
-            "measure": asdict(suite.measure),
+            "measure": suite.measure.to_data(),
             "truth": None if truth is None else str(truth),
             "plugins": list(suite.plugins),
         }

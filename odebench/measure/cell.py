@@ -15,7 +15,7 @@ from odebench.measure.clock import first_call, time_rounds, warm_up
 from odebench.measure.count import Counts
 from odebench.measure.foreign import ask_plugins, compare
 from odebench.measure.match import match
-from odebench.measure.peer_subject import build_subject, library_of
+from odebench.measure.peer_subject import build_beside, build_subject, library_of
 from odebench.measure.statistics import time_metrics
 from odebench.measure.subject import Subject, ran_out
 from odebench.measure.trial import TorchTrial
@@ -66,8 +66,13 @@ def measure_cell(cell: Cell, measure: Measure, truth: Path | None, send: Send) -
     _weigh(subject, counts, send)
     ask_plugins(trial, send)
     look_at_structure(trial, send)
+    beside, why = build_beside(cell, measure)
+    if why is not None:
+        send({"notes": [f"beside_ratio is empty: {why}"]})
     runs = warm_up(trial, measure.warmup, least=subject.warm_runs)
-    rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline, twin=twin)
+    if beside is not None:
+        warm_up(beside, 1)  # its first call would stand in the first ratio
+    rounds = time_rounds(trial, subject.bare(counts), measure.repeats, deadline, twin=twin, beside=beside)
     samples = rounds.samples()
     send({"samples": samples, "metrics": time_metrics(samples), "settings": {"warmup_runs": runs}})
     if len(rounds.forward) < measure.repeats:

@@ -27,6 +27,7 @@ class Rounds:
     bare_forward: list[float] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
     twin: list[float] = field(default_factory=list)  # the native pair beside a peer's, forward and backward
+    beside: list[float] = field(default_factory=list)  # what `measure: {beside: …}` names, forward and backward
     cpu_seconds: list[float] = field(default_factory=list)  # of this process, over forward and backward
 
     def samples(self) -> dict[str, list[float]]:
@@ -63,8 +64,9 @@ def time_rounds(
     deadline: float,
     clock: Clock = time.perf_counter,
     twin: Trial | None = None,
+    beside: Trial | None = None,
 ) -> Rounds:
-    """`repeats` rounds: solve, bare loop, both again without a graph, and the twin if there is one.
+    """`repeats` rounds: solve, bare loop, both again without a graph, the twin and what is beside if there are such.
 
     What is compared is alternated, since neither more samples nor minima cure a machine that drifts. Stops early, after
     one round at least, where the next round would end after `deadline` (of `clock`).
@@ -79,10 +81,11 @@ def time_rounds(
                 break
             gc.collect()  # else what a plugin leaves in cycles piles up from round to round
             _round(trial, bare, rounds, clock)
-            if twin is not None:
-                twin.clear()
-                rounds.twin.append(sum(time_solve(twin, clock)))
-                twin.clear()
+            for other, seconds in ((twin, rounds.twin), (beside, rounds.beside)):
+                if other is not None:
+                    other.clear()
+                    seconds.append(sum(time_solve(other, clock)))
+                    other.clear()
             longest = max(longest, clock() - start)
     trial.clear()
     return rounds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from odebench.record import METRICS, SAMPLED, TRAINED
+from odebench.record import METRICS, PAIRED, SAMPLED, TRAINED
 from odebench.registry import Entry, metrics
 
 
@@ -125,6 +125,16 @@ OF_SAMPLES: dict[str, tuple[str, str]] = {
     "steps_mean": (STEPS, "Accepted steps of a sample, the mean over the batch, with `per_sample`."),
 }
 
+OF_PAIRS: dict[str, tuple[str, str]] = {
+    "beside_ratio": (
+        RATIO,
+        "Forward plus backward over those of the solve that `measure: {beside: …}` names, alternated in the same "
+        "rounds; the median of the paired ratios. Empty where that solve is refused, with a note that says why.",
+    ),
+    "beside_ratio_low": (RATIO, "Lower end of the 95 % interval of beside_ratio; empty below 6 repeats."),
+    "beside_ratio_high": (RATIO, "Upper end of the 95 % interval of beside_ratio; empty below 6 repeats."),
+}
+
 STEPS_OF_TRAINING = "steps of training"
 OF_TRAINING: dict[str, tuple[str, str]] = {
     "loss": ("as the workload has it", "Mean training loss over the last tenth of the steps, without the regulariser."),
@@ -166,7 +176,7 @@ def _factory(figure: Figure) -> Callable[[], Figure]:
     return build
 
 
-for _name in (*METRICS, *SAMPLED, *TRAINED):
-    _unit, _meaning = (MEANINGS | OF_SAMPLES | OF_TRAINING)[_name]
+for _name in (*METRICS, *SAMPLED, *PAIRED, *TRAINED):
+    _unit, _meaning = (MEANINGS | OF_SAMPLES | OF_PAIRS | OF_TRAINING)[_name]
     _summary = _meaning.partition(". ")[0].rstrip(".") + "."
     metrics.add(Entry("metric", _name, _factory(Figure(_name, _unit, _meaning)), _summary))

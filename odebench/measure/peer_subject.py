@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.controllers import Fixed
 from odebench.errors import Divergence
 from odebench.gradients import misfit
 from odebench.measure.check import Tell, against, relative, silent
 from odebench.measure.count import Counts, StepLog
 from odebench.measure.subject import Subject, TorchSubject, native_pair
-from odebench.measure.trial import Function, TorchTrial
+from odebench.measure.trial import Function, NativePair, TorchTrial
 from odebench.peers.peer import Peer
 from odebench.per_sample import Rounds
 from odebench.problems import Bound, bind
@@ -175,11 +176,26 @@ def library_of(cell: Cell) -> Peer | None:
 def _twin(cell: Cell, peer: Peer) -> Trial | None:
     if peer.facts.twin is None:
         return None
-    pair = native_pair(
-        Cell(cell.suite, cell.problem, Spec(peer.facts.twin), cell.gradient, cell.stepping, cell.device, cell.dtype,
-             cell.batch, cell.seed)
-    )  # fmt: skip
-    refused = (
+    pair = native_pair(replace(cell, solver=Spec(peer.facts.twin)))
+    return None if _refused(pair) else TorchTrial.of(pair)
+
+
+def _refused(pair: NativePair) -> str | None:
+    """Why scheme, gradient and stepping do not go together, or None."""
+    return (
         pair.control.refusal(pair.stepper) or pair.gradient.refusal(pair.stepper) or misfit(pair.gradient, pair.control)
     )
-    return None if refused else TorchTrial.of(pair)
+
+
+def build_beside(cell: Cell, measure: Measure) -> tuple[Trial | None, str | None]:
+    """(what the cell is timed beside, None), or (None, why it cannot be) where `beside` names what is refused."""
+    if measure.beside is None:
+        return None, None
+    other = measure.beside.of(cell)
+    solver, saves = registry.solvers.build(other.solver), dict(other.problem.options).get("saves", 1)
+    if isinstance(solver, Peer):
+        said = solver.refusal(other.gradient, other.stepping, saves=saves, dtype=other.dtype, device=other.device)
+        return (None, said) if said else (build_alone(other, measure).trial, None)
+    pair = native_pair(other)
+    said = _refused(pair) or (pair.control.misfit(saves) if isinstance(pair.control, Fixed) else None)
+    return (None, said) if said else (TorchTrial.of(pair), None)

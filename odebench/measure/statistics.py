@@ -66,6 +66,11 @@ def time_metrics(samples: Mapping[str, Sequence[float]]) -> dict[str, float | in
     }
     if samples.get("twin"):
         metrics["wall_ratio"] = _paired(walls, samples["twin"])
+    if samples.get("beside"):
+        ratios = [a / b for a, b in zip(walls, samples["beside"], strict=True)]
+        metrics["beside_ratio"] = median(ratios)
+        if (ends := median_interval(ratios)) is not None:
+            metrics["beside_ratio_low"], metrics["beside_ratio_high"] = ends
     interval = median_interval(walls)
     if interval is not None:
         metrics["wall_seconds_low"], metrics["wall_seconds_high"] = interval

@@ -59,15 +59,19 @@ GRADIENTS: dict[str, str] = {
 }
 GRADIENT_OPTIONS = {"recursive": ("checkpoints",)}
 
+# Of `adaptive`, beside those that every library takes.
+STEPPING_OPTIONS = ("dense",)
+
 NOTE = (
     "The whole solve is compiled by jax.jit; first_call_seconds holds the compilation. Time and gradient come from one "
     "jitted value_and_grad, as diffrax is used in training: wall_seconds is that call, forward_seconds a jitted solve "
     "alone, and backward_seconds their difference, round by round. "
     "Fixed steps are StepTo on odebench's own mesh: ConstantStepSize would divide the span evenly instead of "
     "shortening the last step. Adaptive steps are PIDController with the factors and exponents of the suite, landing "
-    "on saved times by step_ts; it accepts an error below 1 and not at 1, never shrinks the step after an accepted "
-    "one, and grows it at most by max_factor from one that was cut short to land. The first step is Hairer's, worked "
-    "out and counted here and given as dt0, since with dt0=None diffrax 0.7.2 always starts with 0.01. "
+    "on saved times by step_ts, or with `dense` stepping over them and interpolating, which diffrax does unless told "
+    "otherwise; it accepts an error below 1 and not at 1, never shrinks the step after an accepted one, and grows it "
+    "at most by max_factor from one that was cut short to land. The first step is Hairer's, worked out and counted "
+    "here and given as dt0, since with dt0=None diffrax 0.7.2 always starts with 0.01. "
     "How many steps an adaptive solve tries is learnt from one plain solve: `recursive` then takes "
     "floor(-1.5 + sqrt(2N + 0.25)) + 1 checkpoints for N tries where none are asked for, and max_steps is N and a "
     "twentieth. Even with all checkpoints diffrax recomputes each step once on the way back. "

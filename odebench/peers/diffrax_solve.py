@@ -142,7 +142,7 @@ class Solve:
             return diffrax.StepTo(np.asarray(self.mesh, self.dtype))
         p, i, d = _FILTERS[control.controller]
         rtol, atol = self.tolerances or (control.rtol, control.atol)
-        landing = np.asarray(self.bound.ts[1:-1], self.dtype)
+        landing = np.asarray(() if control.dense else self.bound.ts[1:-1], self.dtype)
         return diffrax.PIDController(
             rtol=rtol,
             atol=atol,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from odebench.problems import Bound
 
-# Of `adaptive`. Some libraries have one or the other in a form of their own, which would be another measurement.
+# Of `adaptive`. Some libraries have one or the other in a form of their own, which would be another measurement. An
+# adapter lists in STEPPING_OPTIONS those that it takes, or refuses by a sentence of its own.
 _NATIVE = ("norm", "min_step", "max_step", "dense", "per_sample")
 
 

@@ -59,9 +59,13 @@ GRADIENTS: dict[str, str] = {
     "adjoint": "odeint_adjoint, solved back by the same method, mesh or tolerances",
 }
 
+# Of `adaptive`, beside those that every library takes.
+STEPPING_OPTIONS = ("dense",)
+
 NOTE = (
-    "Adaptive solves step past the saved times and interpolate there by a quartic, for dopri8 too; the native solvers "
-    "land. The step size follows an I controller and never shrinks after an accepted step; max_steps counts anew "
+    "Adaptive solves step past the saved times and interpolate there by a quartic, for dopri8 too, whether `dense` is "
+    "given or not; the native solvers land unless it is, so that with `dense` the twin interpolates as well. The step "
+    "size follows an I controller and never shrinks after an accepted step; max_steps counts anew "
     "between two saved times. The first step is chosen inside the tape, so that the direct gradient carries a term "
     "for it, of the size of the tolerance. The adjoint's norm is the largest RMS of y, of its adjoint and of each "
     "parameter by itself; the solve back finds its own first step. On fixed meshes the adaptive methods are driven "
@@ -96,7 +100,7 @@ def _refuse_adaptive(method: str, known: Method, control: Adaptive) -> str | Non
     if not known.adaptive:
         return f"torchdiffeq's {method} estimates no error, so `adaptive` cannot drive it; use `fixed`"
     if method == "scipy_solver":
-        own = {name: value for name, value in vars(Adaptive()).items() if name not in ("rtol", "atol")}
+        own = {name: value for name, value in vars(Adaptive()).items() if name not in ("rtol", "atol", "dense")}
         given = [name for name, value in own.items() if getattr(control, name) != value]
         return f"scipy_solver takes rtol and atol only, not {', '.join(given)}" if given else None
     if control.controller != "i":

@@ -76,6 +76,9 @@ NOTE = (
     "no evaluations."
 )
 
+# Of `adaptive`: taken here so that the refusal below says why.
+STEPPING_OPTIONS = ("dense",)
+
 _ALF = ("sym12async", "fixedstep_sym12async")
 # How long a step is on the clock of a float64 fixed mesh, so that every coefficient times it is exact in float32.
 _UNITS = {"Euler": 1.0, "RK2": 2.0, "RK4": 6.0, "RK12": 2.0, "RK23": 36.0, "fixedstep_sym12async": 2.0}
@@ -124,8 +127,8 @@ def _refuse_gradient(method: str, gradient: str, saves: int) -> str | None:
 def _refuse_adaptive(method: str, control: Adaptive, saves: int, dtype: str) -> str | None:
     if not METHODS[method].adaptive:
         return f"TorchDiffEqPack's {method} estimates no error, so `adaptive` cannot drive it; use `fixed`"
-    if saves > 1:
-        return "TorchDiffEqPack interpolates linearly between adaptive steps; use one save, or `fixed`"
+    if saves > 1 or control.dense:
+        return "TorchDiffEqPack interpolates linearly between adaptive steps; use one save without `dense`, or `fixed`"
     own = {name: value for name, value in vars(Adaptive()).items() if name not in ("rtol", "atol", "first_step")}
     given = [name for name, value in own.items() if getattr(control, name) != value]
     if given:

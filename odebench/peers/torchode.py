@@ -38,22 +38,22 @@ GRADIENTS: dict[str, str] = {
 }
 
 # Of `adaptive`, beside those that every library takes.
-STEPPING_OPTIONS = ("per_sample",)
+STEPPING_OPTIONS = ("per_sample", "dense")
 
 NOTE = (
     "Adaptive steps are chosen for each sample by itself, with direct and with joint=False, whether `per_sample` is "
     "given or not; the joint adjoint solves the batch as one system, forward too, and is refused there. Samples that "
-    "are done are evaluated on with the others. The end is landed on, saved times before it are interpolated: by a "
-    "quartic with dopri5 and tsit5, a cubic with heun, a line with euler. direct counts step sizes as constants "
-    "(backprop_through_step_size_control=False), as elsewhere here; by default the library differentiates them too. "
-    "The adjoints' norm is one RMS over y, its adjoint and all parameters, which drowns the state's error in many "
-    "parameters; a first step is also that of the solve back. joint=False holds an adjoint of every parameter for "
-    "every sample, and calls f by sample under vmap. f gets one t for the batch: a field that reads t is refused where "
-    "samples step for themselves. Times are float64 with direct, of the state's dtype with the adjoints. Fixed steps "
-    "are made longer by some ulps where their sum would fall short of the end and cost one more, if that helps. A "
-    "failure, which torchode returns, and drops on the way back, is raised. solve_ivp is not used: it takes no "
-    "method object and no adjoint. Its own count of evaluations misses BacksolveAdjoint's on the way back (it says 0), "
-    "and its list of solves back holds each twice when times are saved."
+    "are done are evaluated on with the others. The end is landed on, saved times before it are interpolated, whether "
+    "`dense` is given or not: by a quartic with dopri5 and tsit5, a cubic with heun, a line with euler. direct counts "
+    "step sizes as constants (backprop_through_step_size_control=False), as elsewhere here; by default the library "
+    "differentiates them too. The adjoints' norm is one RMS over y, its adjoint and all parameters, which drowns the "
+    "state's error in many parameters; a first step is also that of the solve back. joint=False holds an adjoint of "
+    "every parameter for every sample, and calls f by sample under vmap. f gets one t for the batch: a field that "
+    "reads t is refused where samples step for themselves. Times are float64 with direct, of the state's dtype with "
+    "the adjoints. Fixed steps are made longer by some ulps where their sum would fall short of the end and cost one "
+    "more, if that helps. A failure, which torchode returns, and drops on the way back, is raised. solve_ivp is not "
+    "used: it takes no method object and no adjoint. Its own count of evaluations misses BacksolveAdjoint's on the way "
+    "back (it says 0), and its list of solves back holds each twice when times are saved."
 )
 
 

@@ -74,6 +74,9 @@ NOTE = (
     "midpoint: the library allows no other. It solves forward in time only. It counts nothing itself."
 )
 
+# Of `adaptive`: taken here so that the refusal below says why.
+STEPPING_OPTIONS = ("dense",)
+
 # sde_type of each forward method, and what solves its adjoint back.
 _ITO = ("euler", "milstein", "srk")
 _BACK = {"milstein": "euler", "srk": "euler", "log_ode": "midpoint", "reversible_heun": "midpoint"}
@@ -98,8 +101,8 @@ def refusal(method: str, gradient: Spec, stepping: Spec, *, saves: int, dtype: s
 def _refuse_adaptive(gradient: Spec, control: Adaptive, saves: int) -> str | None:
     if gradient.name == "reversible":
         return "torchsde keeps no record of adaptive steps, so that it would undo others than it took; use `fixed`"
-    if saves > 1:
-        return "torchsde interpolates linearly between its adaptive steps; use one save, or `fixed`"
+    if saves > 1 or control.dense:
+        return "torchsde interpolates linearly between its adaptive steps; use one save without `dense`, or `fixed`"
     own = {name: value for name, value in vars(Adaptive()).items() if name not in ("rtol", "atol", "first_step")}
     given = [name for name, value in own.items() if getattr(control, name) != value]
     if given:

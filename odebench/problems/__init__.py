@@ -1,10 +1,11 @@
 """Initial-value problems: analytic, classical and neural. Importing this registers them, and needs no torch."""
 
-from odebench.problems import analytic, arenstorf, classical, hamiltonian, neural, one_stiff, stiff
+from odebench.problems import analytic, arenstorf, cde_as_ode, classical, hamiltonian, neural, one_stiff, stiff
 from odebench.problems.binding import Bound, Posed, bind, check_problem, initial_rows, pose
-from odebench.problems.problem import ModuleProblem, Problem
+from odebench.problems.problem import BatchProblem, ModuleProblem, Problem
 
 __all__ = [
+    "BatchProblem",
     "Bound",
     "ModuleProblem",
     "Posed",
@@ -12,6 +13,7 @@ __all__ = [
     "analytic",
     "arenstorf",
     "bind",
+    "cde_as_ode",
     "check_problem",
     "classical",
     "hamiltonian",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from odebench.errors import OptionError, UsageError
-from odebench.problems.problem import ROWS, ModuleProblem, Problem, generator
+from odebench.problems.problem import ROWS, BatchProblem, ModuleProblem, Problem, generator
 from odebench.registry import problems
 from odebench.spec import Spec
 
@@ -24,13 +24,19 @@ if TYPE_CHECKING:
 class Posed:
     """A problem with its span and saved times. Torch-free."""
 
-    problem: Any  # a `Problem` or a `ModuleProblem`
+    problem: Any  # a `Problem`, a `ModuleProblem` or a `BatchProblem`
     ts: tuple[float, ...]  # saves + 1 of them, end points exact
+    every_save: bool = False  # the default loss is the sum over all of `ts`, not of the last state alone
 
     @property
-    def default_loss(self) -> bool:
+    def own_loss(self) -> bool:
+        """The problem says what its loss is, and it may see every saved time."""
+        return hasattr(self.problem, "loss")
+
+    @property
+    def end_alone(self) -> bool:
         """The loss is Σ y(t1)², so that states in between do not matter."""
-        return not hasattr(self.problem, "loss")
+        return not self.own_loss and not self.every_save
 
 
 @dataclass(frozen=True)
@@ -57,17 +63,20 @@ def pose(spec: Spec) -> Posed:
     """
     options = dict(spec.options)
     problem = problems.build(spec)
-    if not isinstance(problem, (Problem, ModuleProblem)):
+    if not isinstance(problem, (Problem, ModuleProblem, BatchProblem)):
         raise OptionError(
             f"problem {spec.name} must have default_span, start(seed), and either parameters(seed) with "
-            "field(xp, t, y, theta) or module(seed)"
+            "field(xp, t, y, theta), module(seed) or module_of_batch(batch, seed)"
         )
     given = options.get("span")
     t0, t1 = _span(spec.name, problem.default_span if given is None else given)
     saves = options.get("saves", 1)
     if isinstance(saves, bool) or not isinstance(saves, int) or saves < 1:
         raise OptionError(f"problem {spec.name}: saves must be a whole number of at least 1, got {saves!r}", ("saves",))
-    return Posed(problem, (*(t0 + (t1 - t0) * k / saves for k in range(saves)), t1))
+    posed = Posed(problem, (*(t0 + (t1 - t0) * k / saves for k in range(saves)), t1), _every_save(spec))
+    if "loss_at" in options and posed.own_loss:
+        raise OptionError(f"problem {spec.name} has a loss of its own; leave out loss_at", ("loss_at",))
+    return posed
 
 
 def check_problem(spec: Spec) -> None:
@@ -110,13 +119,13 @@ def bind(spec: Spec, *, batch: int, seed: int, dtype: str, device: str) -> Bound
     if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise UsageError(f"dtype must name a floating-point type of torch such as float32 or float64, got {dtype!r}")
     place = torch.device(device)
-    f = _module(posed.problem, seed, kind, place)
+    f = _module(posed.problem, batch, seed, kind, place)
     y0 = torch.tensor(rows_of(posed.problem, batch, seed), dtype=kind, device=place)
     params = tuple(parameter for parameter in f.parameters() if parameter.requires_grad)
     return Bound(f, params, y0.requires_grad_(), posed.ts, _loss(posed))
 
 
-def _module(problem: Any, seed: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
+def _module(problem: Any, batch: int, seed: int, dtype: torch.dtype, device: torch.device) -> nn.Module:
     import torch
 
     from odebench.problems.torch_field import TorchField
@@ -126,13 +135,14 @@ def _module(problem: Any, seed: int, dtype: torch.dtype, device: torch.device) -
     # The weights are drawn on the CPU in torch's default dtype, then cast: the same numbers on every device.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        module: nn.Module = problem.module(seed)
+        held = isinstance(problem, BatchProblem)
+        module: nn.Module = problem.module_of_batch(batch, seed) if held else problem.module(seed)
     return module.to(dtype=dtype, device=device)
 
 
 def _loss(posed: Posed) -> Callable[[Tensor], Tensor]:
-    if posed.default_loss:
-        return _sum_of_squares
+    if not posed.own_loss:
+        return _sum_of_all_squares if posed.every_save else _sum_of_squares
     from odebench.problems.torch_field import TorchArrays
 
     return partial(posed.problem.loss, TorchArrays)
@@ -140,6 +150,17 @@ def _loss(posed: Posed) -> Callable[[Tensor], Tensor]:
 
 def _sum_of_squares(ys: Tensor) -> Tensor:
     return ys[-1].square().sum()
+
+
+def _sum_of_all_squares(ys: Tensor) -> Tensor:
+    return ys.square().sum()
+
+
+def _every_save(spec: Spec) -> bool:
+    given = dict(spec.options).get("loss_at", "end")
+    if given not in ("end", "saves"):
+        raise OptionError(f"problem {spec.name}: loss_at must be end or saves, got {given!r}", ("loss_at",))
+    return bool(given == "saves")
 
 
 def _span(name: str, span: Any) -> tuple[float, float]:

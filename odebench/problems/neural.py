@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from odebench.problems.problem import PARAMETERS, START, generator
+from odebench.problems.problem import PARAMETERS, START, generator, uniform
 from odebench.registry import problem
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from odebench.problems.problem import Array
 
 Activation = Literal["tanh", "relu", "softplus", "elu", "gelu", "silu", "sigmoid"]
@@ -24,7 +21,8 @@ CHEN = "Chen, Rubanova, Bettencourt & Duvenaud, Neural Ordinary Differential Equ
 class Mlp:
     """y' = Linear(act(… act(Linear(y)))): dim -> hidden (depth times, an activation after each) -> dim; t is not fed.
 
-    Weights and biases uniform within ±1/√fan_in; row 0 of the start is standard normal.
+    `augment` components that start at 0 are added to those of `dim`, as in an augmented neural ODE (Dupont, Doucet &
+    Teh, NeurIPS 2019). Weights and biases uniform within ±1/√fan_in; row 0 of the start is standard normal.
     """
 
     default_span: ClassVar[tuple[float, float]] = (0.0, 1.0)
@@ -33,21 +31,27 @@ class Mlp:
     hidden: int = 32
     depth: int = 1
     activation: Activation = "tanh"
+    augment: int = 0
 
     def __post_init__(self) -> None:
-        _positive(dim=self.dim, hidden=self.hidden, depth=self.depth)
-        _known(self.activation)
+        positive(dim=self.dim, hidden=self.hidden, depth=self.depth)
+        known(self.activation)
+        if self.augment < 0:
+            raise ValueError(f"augment must be at least 0, got {self.augment}")
 
     def parameters(self, seed: int) -> dict[str, Array]:
         draw, theta = generator(seed, PARAMETERS), {}
-        widths = (self.dim, *(self.hidden,) * self.depth, self.dim)
+        size = self.dim + self.augment
+        widths = (size, *(self.hidden,) * self.depth, size)
         for index, (fan_in, fan_out) in enumerate(pairwise(widths)):
-            theta[f"weight_{index}"] = _uniform(draw, fan_in, (fan_out, fan_in))
-            theta[f"bias_{index}"] = _uniform(draw, fan_in, (fan_out,))
+            theta[f"weight_{index}"] = uniform(draw, fan_in, (fan_out, fan_in))
+            theta[f"bias_{index}"] = uniform(draw, fan_in, (fan_out,))
         return theta
 
     def start(self, seed: int) -> Array:
-        return generator(seed, START).standard_normal(self.dim)
+        import numpy as np
+
+        return np.append(generator(seed, START).standard_normal(self.dim), np.zeros(self.augment))
 
     def field(self, xp: Any, t: Any, y: Any, theta: tuple[Any, ...]) -> Any:
         linear, activation = xp.linear, getattr(xp, self.activation)
@@ -75,18 +79,18 @@ class Conv:
     activation: Activation = "tanh"
 
     def __post_init__(self) -> None:
-        _positive(channels=self.channels, hidden=self.hidden, size=self.size, kernel=self.kernel, depth=self.depth)
+        positive(channels=self.channels, hidden=self.hidden, size=self.size, kernel=self.kernel, depth=self.depth)
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, so that padding can keep the size; got {self.kernel}")
-        _known(self.activation)
+        known(self.activation)
 
     def parameters(self, seed: int) -> dict[str, Array]:
         draw, theta = generator(seed, PARAMETERS), {}
         widths = (self.channels, *(self.hidden,) * self.depth, self.channels)
         for index, (before, after) in enumerate(pairwise(widths)):
             fan_in = before * self.kernel**2
-            theta[f"weight_{index}"] = _uniform(draw, fan_in, (after, before, self.kernel, self.kernel))
-            theta[f"bias_{index}"] = _uniform(draw, fan_in, (after,))
+            theta[f"weight_{index}"] = uniform(draw, fan_in, (after, before, self.kernel, self.kernel))
+            theta[f"bias_{index}"] = uniform(draw, fan_in, (after,))
         return theta
 
     def start(self, seed: int) -> Array:
@@ -116,13 +120,13 @@ class NeuralHamiltonian:
     hidden: int = 8
 
     def __post_init__(self) -> None:
-        _positive(dim=self.dim, hidden=self.hidden)
+        positive(dim=self.dim, hidden=self.hidden)
 
     def parameters(self, seed: int) -> dict[str, Array]:
         draw, theta = generator(seed, PARAMETERS), {}
         for index in range(2):
-            theta[f"weight_{index}"] = _uniform(draw, self.dim, (self.hidden, self.dim))
-            theta[f"bias_{index}"] = _uniform(draw, self.dim, (self.hidden,))
+            theta[f"weight_{index}"] = uniform(draw, self.dim, (self.hidden, self.dim))
+            theta[f"bias_{index}"] = uniform(draw, self.dim, (self.hidden,))
             theta[f"scale_{index}"] = draw.uniform(0.0, 1.0, (self.hidden,))
         return theta
 
@@ -137,17 +141,14 @@ class NeuralHamiltonian:
         return xp.stack((*xp.unstack(slope(p, *theta[:3])), *xp.unstack(-slope(q, *theta[3:]))))
 
 
-def _uniform(draw: np.random.Generator, fan_in: int, shape: tuple[int, ...]) -> Array:
-    bound = 1.0 / math.sqrt(fan_in)
-    return draw.uniform(-bound, bound, shape)
-
-
-def _positive(**sizes: int) -> None:
+def positive(**sizes: int) -> None:
+    """Raise ValueError unless all of them are at least 1."""
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} must be at least 1, got {size}")
 
 
-def _known(activation: str) -> None:
+def known(activation: str) -> None:
+    """Raise ValueError unless there is such an activation."""
     if activation not in get_args(Activation):
         raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}; got {activation!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 # Independent streams of one seed, so that a wider batch or one more layer moves none of the other numbers.
-PARAMETERS, START, ROWS = 0, 1, 2
+PARAMETERS, START, ROWS, DATA = 0, 1, 2, 3
 
 
 class Startable(Protocol):
@@ -52,11 +53,28 @@ class ModuleProblem(Startable, Protocol):
         """A fresh `torch.nn.Module`; it is called with torch's generator seeded by `seed`."""
 
 
+@runtime_checkable
+class BatchProblem(Startable, Protocol):
+    """A problem whose field holds data of every sample, such as a path that drives it. Runs under torch only.
+
+    Optional, beside what a `Problem` may have: `breaks`, the times at which f is not smooth, on which the truth lands.
+    """
+
+    def module_of_batch(self, batch: int, seed: int) -> Any:
+        """A fresh `torch.nn.Module` `f(t, y)` for y of `batch` rows; its parameters are the θ."""
+
+
 def generator(seed: int, stream: int) -> np.random.Generator:
     """numpy's PCG64 seeded by the pair (seed, stream)."""
     import numpy as np
 
     return np.random.Generator(np.random.PCG64([seed, stream]))
+
+
+def uniform(draw: np.random.Generator, fan_in: int, shape: tuple[int, ...]) -> Array:
+    """Uniform within ±1/√fan_in, as torch draws the weights and biases of its layers."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return draw.uniform(-bound, bound, shape)
 
 
 def scalars(**values: float) -> dict[str, Array]:

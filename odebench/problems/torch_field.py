@@ -1,4 +1,4 @@
-"""The array namespace of problems in torch, and a problem's field as a torch module. The one room here with torch."""
+"""The array namespace of problems in torch, and a problem's field as a torch module."""
 
 from __future__ import annotations
 

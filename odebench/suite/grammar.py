@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from odebench.errors import did_you_mean
-from odebench.record import MATCHES, OPTIMISERS, Measure, Training
+from odebench.record import MATCHES, OPTIMISERS, Beside, Measure, Training
 from odebench.spec import Spec
 from odebench.suite.exclude import Rule, read_rule
 from odebench.suite.options import BITS, Finding, Trail, resolve, show
@@ -39,6 +39,7 @@ DEFAULTS: dict[str, tuple[Any, ...]] = {
 DTYPES = ("float64", "float32")
 DEVICE = re.compile(r"cpu|auto|cuda(?::[0-9]{1,4})?")
 NAME = re.compile(r"\w(?:[\w .+,=()-]{0,98}[\w+)])?")  # it names a folder
+PAIR = ("solver", "gradient", "stepping")  # axes that a pair beside may differ in
 SQUARES = 100_000
 TIMEOUT = 1e7  # seconds; what waits on it can count no further than this safely
 
@@ -76,6 +77,8 @@ def read_suite(data: Any) -> tuple[dict[str, Any], list[Finding]]:
         fields["training"] = read_training(data.get("train", {}), found)
     fields["mali"] = isinstance(data.get("gradients"), list) and any(map(_is_mali, data["gradients"]))
     fields["measure"] = _measure(data.get("measure", {}), found)
+    if trained and fields["measure"].beside is not None:
+        found.append(Finding(("measure", "beside"), "a training run is timed by itself; leave beside out", key=True))
     _size(fields, found)
     fields["exclude"] = _rules(data, fields, checks, found)
     _plugins(data, found)
@@ -188,6 +191,21 @@ def _matched(item: Any, trail: Trail, found: list[Finding]) -> str | None:
     return None
 
 
+def _beside(item: Any, trail: Trail, found: list[Finding]) -> Beside | None:
+    if not isinstance(item, dict) or not item:
+        message = f"expected a mapping of {', '.join(PAIR)}, or of some of them; got {show(item)}"
+        found.append(Finding(trail, message))
+        return None
+    before, given = len(found), {}
+    for axis, named in item.items():
+        if axis in PAIR:
+            given[axis] = resolve(axis, named, (*trail, axis), found)
+        else:
+            hint = did_you_mean(axis, PAIR) or f"; it has {', '.join(PAIR)}"
+            found.append(Finding((*trail, axis), f"beside has no key {show(axis)}{hint}", key=True))
+    return Beside(**given) if len(found) == before else None
+
+
 CHECKS: dict[str, Check] = {
     **{axis: _named(axis) for axis in NAMED},
     "device": device,
@@ -205,6 +223,7 @@ MEASURES: dict[str, Check] = {
     "deterministic": _switch,
     "match_error": _target,
     "match": _matched,
+    "beside": _beside,
 }
 
 

@@ -74,7 +74,7 @@ class Suite:
             name=data["name"],
             description=data.get("description", ""),
             exclude=tuple(map(Rule.from_data, data.get("exclude", ()))),
-            measure=Measure(**data["measure"]),
+            measure=Measure.from_data(data["measure"]),
             training=Training(**data["train"]) if data.get("kind") == "train" else None,
             plugins=tuple(data.get("plugins", ())),
             mali=mali,

@@ -16,7 +16,7 @@ from odebench.record import AXES, MATCHES, OPTIMISERS, Measure, Training
 from odebench.registry import MISSING, Entry, Option, registries
 from odebench.spec import Spec
 from odebench.suite.bounds import bounds, stands_alone
-from odebench.suite.grammar import DEFAULTS, DTYPES, LISTS, NAME, OF_TRAINING, REQUIRED, SUITE_KINDS, TIMEOUT
+from odebench.suite.grammar import DEFAULTS, DTYPES, LISTS, NAME, OF_TRAINING, PAIR, REQUIRED, SUITE_KINDS, TIMEOUT
 from odebench.suite.options import BITS, default_of
 from odebench.suite.spelling import NAMED
 from odebench.suite.words import KEYS, about_entry, about_option
@@ -195,6 +195,12 @@ def _measure() -> Schema:
         "deterministic": {"type": "boolean"},
         "match_error": error,
         "match": {"enum": list(MATCHES)},
+        "beside": {
+            "type": "object",
+            "properties": {axis: {"$ref": f"#/definitions/{axis}"} for axis in PAIR},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
     }
     return _keyed("measure", properties, Measure()) | {"dependencies": {"match": ["match_error"]}}
 

@@ -36,6 +36,8 @@ KEYS: dict[str, str] = {
     "measure.match_error": "An error to meet: the loosest tolerance, or the fewest steps, that meets it is searched, "
     "and measured. What is cheapest at equal accuracy shows this way, whatever the libraries mean by a tolerance.",
     "measure.match": "The error that match_error is about: solution_error, or gradient_error.",
+    "measure.beside": "A solver, gradient and stepping, or some of them, the others being the row's own: what each row "
+    "is timed beside, in the same rounds. beside_ratio is the time of the row over that.",
     "train": "Of `kind: train`: how the models are trained.",
     "train.steps": "Optimiser steps; 200 by default.",
     "train.optimiser": "adam, adamax, adamw, rmsprop or sgd; the model's own choice by default.",
@@ -55,6 +57,7 @@ KEYS: dict[str, str] = {
 OPTIONS: dict[str, str] = {
     "span": "[t0, t1], the start and the end of time; the problem's own by default.",
     "saves": "Equal intervals between the times at which the solution is wanted; 1 is t0 and t1 only.",
+    "loss_at": "Σ y² of the end alone, or of every saved time, the start among them; of problems whose loss that is.",
     "growth.alpha": "The rate.",
     "van_der_pol.convention": "`standard` is x'' = mu·(1 - x²)·x' - x; `aca`, as in that paper, (mu - x²)·x' - x.",
     "linear_system.eigenvalues": "The real parts; as many as the state has components, but for `frequencies`.",
@@ -63,6 +66,9 @@ OPTIONS: dict[str, str] = {
     "depth": "Hidden layers.",
     "activation": "Between the layers.",
     "one_stiff.dim": "Components of z.",
+    "augment": "Components added to the state that start at 0.",
+    "width": "Width of F's hidden layer.",
+    "observations": "Points of each path.",
     "kernel": "Width of the convolution's kernel, odd.",
     "size": "Pixels along each side.",
     "channels": "Of the images.",
