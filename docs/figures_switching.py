@@ -15,6 +15,7 @@ from odebench.errors import OdebenchError
 from odebench.peers.peer import Peer
 from odebench.record import Record
 from odebench.registry import load_builtins, solvers
+from odebench.spec import Spec
 
 PAGE, PART = "torchdiffeq.md", "switching"
 # In the order of the suite.
@@ -49,7 +50,7 @@ def _rows(called: Record, mine: Sequence[Record]) -> Iterator[tuple[str, ...]]:
     yield from (("the import changed", *figures(record)) for record in changed)
     if better is not None and better not in changed:
         cell = better.cell
-        steps = f" at `{cell.stepping}`" if cell.stepping != called.cell.stepping else ""
+        steps = f" at `{steps_of(better)}`" if steps_of(better) != steps_of(called) else ""
         yield (f"`{cell.solver}` with `{cell.gradient}`{steps}", *figures(better))
 
 
@@ -57,8 +58,14 @@ def is_the_import_changed(record: Record, called: Record) -> bool:
     """The same method, gradient and steps as torchdiffeq's call."""
     peer = solvers.build(called.cell.solver)
     assert isinstance(peer, Peer)
-    same = record.cell.gradient == called.cell.gradient and record.cell.stepping == called.cell.stepping
+    same = record.cell.gradient == called.cell.gradient and steps_of(record) == steps_of(called)
     return same and record.cell.solver.name == peer.facts.twin
+
+
+def steps_of(record: Record) -> Spec:
+    """What the steps go by; `carry` is odebench's own way to choose them by it."""
+    stepping = record.cell.stepping
+    return Spec.of(stepping.name, {name: value for name, value in stepping.options if name != "carry"})
 
 
 def best(beside: Sequence[Record], called: Record) -> Record | None:

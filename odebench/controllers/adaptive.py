@@ -71,6 +71,8 @@ class Adaptive:
     With `dense` only the end is landed on; at the saved times before it the solution is interpolated, so that saves
     cost no steps. What is interpolated has the order of the scheme's interpolant, and no error control.
 
+    With `carry`, which suites read, the steps are those of `odeint`: see `Carrying`.
+
     With `per_sample` every sample, a row of the first axis of the state, has an error, a first step and steps of its
     own, as if it were solved alone, and one call of f serves all that are under way. A sample that is done is called
     for no more, so that one stiff sample slows no other. f then gets t as a column, one time for each row it is given.
@@ -92,6 +94,7 @@ class Adaptive:
     max_step: float | None = None
     dense: bool = False
     per_sample: bool = False
+    carry: bool = False
 
     def __post_init__(self) -> None:
         bounds = _least(self.rtol), _least(self.atol), _least(-self.rtol), _least(-self.atol)

@@ -8,7 +8,7 @@ from math import copysign
 from typing import TYPE_CHECKING, Any
 
 from odebench.controllers.adaptive import Adaptive
-from odebench.types import Step, Stepper, Verdict
+from odebench.types import Controller, Step, Stepper, Verdict
 
 if TYPE_CHECKING:
     from odebench.types import Field, State
@@ -21,8 +21,8 @@ class Carrying(Adaptive):
     """A walk that begins where another one ended begins with the step that this one would have tried next.
 
     So a jump of f costs no search for a first step, nor does a saved time on the way back. `marks` are times to land on
-    with `dense` too. For one solve and its backward passes: `found` is written along the way. It is kept by place, so
-    that a second backward pass takes the steps of the first.
+    with `dense` too. For one solve and its backward passes, or the same solve again: `found` is written along the way,
+    by place, and the walks of a solve write each place before they read it, so that all passes take the same steps.
     """
 
     marks: tuple[float, ...] = ()  # in the order of the solve
@@ -71,3 +71,8 @@ class Carrying(Adaptive):
         One that was cut short to land could grow by `max_factor` at most, and then says little.
         """
         return max(following, asked if following >= 0.999 * self.max_factor * taken else taken)
+
+
+def as_told(control: Controller) -> Controller:
+    """What a suite's stepping means: with `carry`, a solve whose walks carry their step on; else `control`."""
+    return Carrying.of(control) if isinstance(control, Adaptive) and control.carry else control

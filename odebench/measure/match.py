@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from odebench import registry
-from odebench.controllers import Adaptive, Fixed
+from odebench.controllers import Adaptive, Fixed, as_told
 from odebench.errors import OutOfReach, Refusal
 from odebench.measure.check import relative
 from odebench.measure.peer_subject import JaxSubject, build_alone
@@ -58,7 +58,7 @@ def match(cell: Cell, measure: Measure, truth: Path | None) -> tuple[Cell, dict[
 
 
 def _scale(cell: Cell) -> Scale:
-    control: Any = registry.steppings.build(cell.stepping)
+    control: Any = as_told(registry.steppings.build(cell.stepping))
     if isinstance(control, Adaptive):
         return Tolerances(control)
     if isinstance(control, Fixed):

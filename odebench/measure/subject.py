@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.controllers import as_told
 from odebench.measure.bare import BareLoop
 from odebench.measure.check import Tell, check, check_discrete, silent
 from odebench.measure.count import Counts, count
@@ -121,7 +122,7 @@ def native_pair(cell: Cell) -> NativePair:
         bind(cell.problem, batch=cell.batch, seed=cell.seed, dtype=cell.dtype, device=cell.device),
         registry.solvers.build(cell.solver),
         registry.gradients.build(cell.gradient),
-        registry.steppings.build(cell.stepping),
+        as_told(registry.steppings.build(cell.stepping)),
     )
 
 

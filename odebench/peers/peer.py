@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Of `adaptive`. Some libraries have one or the other in a form of their own, which would be another measurement. An
 # adapter lists in STEPPING_OPTIONS those that it takes, or refuses by a sentence of its own.
-_NATIVE = ("norm", "min_step", "max_step", "dense", "per_sample")
+_NATIVE = ("norm", "min_step", "max_step", "dense", "per_sample", "carry")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class Options:
             UsageError: an option is unknown, or makes no sense.
         """
         given = {name: value for name, value in (options or {}).items() if value is not None}
-        allowed = set(registry.steppings.get("adaptive").options) - {"rtol", "atol", "norm"}
+        allowed = set(registry.steppings.get("adaptive").options) - {"rtol", "atol", "norm", "carry"}
         internal = {"adaptive", "method", "spelt"}
         known = {field.name for field in fields(cls)} - internal | {"step_t", "dtype", *_ADAPTIVE, *allowed}
         for name in given:

@@ -99,6 +99,8 @@ OPTIONS: dict[str, str] = {
     "max_step": "No step is longer, but by up to 0.1 % to land on a saved time.",
     "per_sample": "Every sample of the batch takes steps of its own, as if it were solved alone; with explicit "
     "Runge–Kutta schemes, and the gradients direct, aca, recursive and symplectic.",
+    "carry": "Each piece of the way back begins with the step that the one before it would have tried next, and does "
+    "not search for one, as in `odeint` and `odeint_adjoint`; the last two steps before a landing are equally long.",
     "regulariser": "A term added to the loss; `odebench list regularisers` shows all.",
     "weight": "What the term is multiplied by in the loss.",
     "weight_end": "The weight falls to this over training; it stays as it is by default.",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from odebench import registry
+from odebench.controllers import as_told
 from odebench.errors import Divergence, SolveError
 from odebench.measure.cell import apply_settings
 from odebench.measure.subject import ran_out
@@ -47,7 +48,7 @@ def train_cell(cell: Cell, measure: Measure, training: Training, checkpoint: Pat
     task.model.train()
     solve = Solving(
         registry.solvers.build(cell.solver), registry.gradients.build(cell.gradient),
-        registry.steppings.build(cell.stepping), term,
+        as_told(registry.steppings.build(cell.stepping)), term,
     )  # fmt: skip
     descent = Descent(task, solve, training, make_optimiser(task, workload, training), cell.batch, cell.seed)
     evaluations: History = {}
