@@ -112,6 +112,16 @@ class Surroundings:
         self.put(self.before)
         self.waiting = False
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Inside all is as before the first call, and afterwards as it was."""
+        moment = Moment(read(self.sources), tuple((each, each.clone()) for each in self.written))
+        self.put(self.before)
+        try:
+            yield
+        finally:
+            self.put(moment)
+
     def now(self) -> Moment:
         """This moment."""
         if self.waiting:

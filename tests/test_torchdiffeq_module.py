@@ -181,3 +181,27 @@ def test_it_is_there_without_an_import_of_its_own_and_torch_comes_with_it_alone(
         "odebench.torchdiffeq.odeint\n"
         "assert 'torch' in sys.modules\n"
     )
+
+
+@pytest.mark.parametrize("name", ["odeint", "odeint_adjoint"])
+def test_grid_points_are_warned_of_and_not_landed_on_as_in_torchdiffeq(name: str) -> None:
+    t = torch.linspace(0.0, 1.0, 50, dtype=torch.float64)
+    more: dict[str, Any] = {"adjoint_params": ()} if name == "odeint_adjoint" else {}
+
+    def calls(**how: Any) -> int:
+        seen: list[float] = []
+
+        def f(t: Tensor, y: Tensor) -> Tensor:
+            seen.append(float(t))
+            return -y
+
+        getattr(odebench.torchdiffeq, name)(f, torch.ones(1, dtype=torch.float64), t, **how, **more)
+        return len(seen)
+
+    plain = calls(rtol=1e-4, atol=1e-4)
+    with pytest.warns(UserWarning) as said:
+        told = calls(rtol=1e-4, atol=1e-4, options={"grid_points": t, "eps": 1e-6})
+    assert told == plain
+    assert {word for word in ("grid_points", "eps") for each in said if f"'{word}'" in str(each.message)} == {
+        "grid_points", "eps",
+    }  # fmt: skip

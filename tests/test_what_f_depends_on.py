@@ -308,8 +308,41 @@ def test_two_tensors_one_made_of_the_other_are_not_counted_twice(named: bool, ho
         def __init__(self) -> None:
             super().__init__(lambda f, z: f.__dict__.update(z=z, next=z + 1.0, made=lambda: f.z * f.next))
 
-    if not named:
-        assert apart(gradient(Chained, how, method), gradient(Chained, "direct", method)) < close(how)
-        return
-    with pytest.raises(UsageError, match="and another that was made from it"):
-        gradient(Chained, how, method, params=lambda f: (f.z, f.next, *f.net.parameters()))
+    given: dict[str, Any] = {"params": lambda f: (f.z, f.next, *f.net.parameters())} if named else {}
+    assert apart(gradient(Chained, how, method, **given), gradient(Chained, "direct", method)) < close(how)
+
+
+@pytest.mark.parametrize(("how", "method"), WITHOUT_FORWARD, ids=str)
+def test_a_leaf_that_f_makes_anew_in_each_call_and_keeps_is_nobodys_parameter(how: Any, method: str) -> None:
+    class Normed(nn.Module):
+        """As a spectral norm does it in eval mode."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.scale = net(), nn.Parameter(torch.tensor(0.5, dtype=D))
+
+        def forward(self, t: Tensor, y: Tensor) -> Tensor:
+            self.normed = (2 * self.scale).detach().requires_grad_()
+            return self.net(y) * self.normed
+
+    def without_scale(f: nn.Module) -> tuple[Tensor, ...]:
+        return tuple(f.net.parameters())
+
+    asked = {"params": without_scale}
+    assert apart(gradient(Normed, how, method, **asked), gradient(Normed, "direct", method, **asked)) < close(how)
+
+
+@pytest.mark.parametrize(("how", "method"), WITHOUT_FORWARD, ids=str)
+def test_a_leaf_that_f_makes_once_and_keeps_is_a_stranger(how: Any, method: str) -> None:
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.late = net(), list[Tensor]()
+
+        def forward(self, t: Tensor, y: Tensor) -> Tensor:
+            if not self.late:
+                self.late.append(torch.ones(2, dtype=D, requires_grad=True))
+            return self.net(y) * self.late[0]
+
+    with pytest.raises(UsageError, match="requires a gradient and is none of its parameters"):
+        gradient(Late, how, method)

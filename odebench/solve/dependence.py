@@ -164,24 +164,47 @@ def look(
     if params is None:
         assert isinstance(user, nn.Module), "for anything else params are asked for"
         params = wanted(tuple(user.parameters()))
+    params = _untangled(params)
     made = [p for p in params if not p.is_leaf]
     found = ancestry([answer], made, since)
     direct = [leaf for leaf in held_by_somebody(found.leaves) if not _shares(leaf, y0)]
     located = _located(found.edges, closure.tensors, want.argument, name)
     origins = [ancestry([x], made) for x in located]
     known = {id(p) for p in params}
-    for leaf in [*direct, *(leaf for origin in origins for leaf in origin.leaves)]:
-        if want.strict and id(leaf) not in known:
+    strangers = [x for x in (*direct, *(leaf for each in origins for leaf in each.leaves)) if id(x) not in known]
+    strict = want.strict
+    if strict and strangers:
+        for leaf in _met_again(field, ts[0], y0, strangers, world):
             refuse_stranger(name, leaf, argument=want.argument)
+        strict = False  # each call makes others
     used = {id(x) for x in (*direct, *found.stops)}
     apart, keeps = _apart(name, want, params, used, located, origins)
     guard = Guard(
         world, name, known=(*params, *located), used=frozenset({id(x) for x in direct} & known),
-        t0=ts[0], y0=y0, answer=answer.detach(), span=ts[-1] - ts[0], strict=want.strict, argument=want.argument,
+        t0=ts[0], y0=y0, answer=answer.detach(), span=ts[-1] - ts[0], strict=strict, argument=want.argument,
         is_module=isinstance(user, nn.Module), keeps=keeps,
-        suspects=want.strict and any(x.is_leaf and id(x) not in known for x in closure.tensors),
+        suspects=strict and any(x.is_leaf and id(x) not in known for x in closure.tensors),
     )  # fmt: skip
     return First(guard, apart, tuple(located), answer.detach())
+
+
+def _untangled(params: Params) -> Params:
+    """The same, but where one was made of another of them, in place of what was made the leaves that it was made of.
+
+    So each gets its whole share once, however f reaches it.
+    """
+    made, own = [p for p in params if not p.is_leaf], {id(p) for p in params}
+    upstream = _upstream(made)
+    if made_of(made) is None and not any(id(leaf) in own for leaf in upstream):
+        return params
+    return wanted((*(p for p in params if p.is_leaf), *upstream))
+
+
+def _met_again(field: Field, t0: float, y0: Tensor, strangers: list[Tensor], world: Surroundings) -> list[Tensor]:
+    """Those that f depends on in another call too. One that f makes anew in each, and keeps, is nobody's parameter."""
+    with world.aside(), torch.enable_grad():
+        answer = field(t0, y0)
+    return [leaf for leaf in ancestry([answer]).leaves if any(leaf is each for each in strangers)]
 
 
 def _apart(

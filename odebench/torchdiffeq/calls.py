@@ -14,7 +14,7 @@ from odebench.solve.faults import WrongValue
 from odebench.solve.left_out import refuse_events
 from odebench.solve.methods import named
 from odebench.spec import Spec
-from odebench.torchdiffeq.methods import meant
+from odebench.torchdiffeq.methods import followed, meant
 
 _ADJOINT = Spec("adjoint")
 
@@ -36,9 +36,10 @@ def odeint(
 
     Shapes, units, options and errors are those of `odebench.odeint`. `gradient` and `params` are its own.
     """
+    spec = meant(method)
     return solve.odeint(
-        func, y0, t, rtol=rtol, atol=atol, method=meant(method), gradient=gradient, options=options, params=params,
-        event_fn=event_fn,
+        func, y0, t, rtol=rtol, atol=atol, method=spec, gradient=gradient, options=followed(options, spec),
+        params=params, event_fn=event_fn,
     )  # fmt: skip
 
 
@@ -67,16 +68,17 @@ def odeint_adjoint(
     Raises:
         UsageError: `gradient` solves nothing backwards, and an argument says how; a ValueError too.
     """
+    spec, spec_back = meant(method), meant(adjoint_method)
     back: dict[str, Any] = {
         "adjoint_rtol": adjoint_rtol,
         "adjoint_atol": adjoint_atol,
-        "adjoint_method": meant(adjoint_method),
-        "adjoint_options": adjoint_options,
+        "adjoint_method": spec_back,
+        "adjoint_options": followed(adjoint_options, spec if spec_back is None else spec_back),
     }
-    how = Spec.from_data(gradient)
+    options, how = followed(options, spec), Spec.from_data(gradient)
     if how == _ADJOINT:
         return solve.odeint_adjoint(
-            func, y0, t, rtol=rtol, atol=atol, method=meant(method), options=options, event_fn=event_fn,
+            func, y0, t, rtol=rtol, atol=atol, method=spec, options=options, event_fn=event_fn,
             adjoint_params=adjoint_params, **back,
         )  # fmt: skip
     idle = [name for name, value in back.items() if value is not None]
@@ -87,7 +89,7 @@ def odeint_adjoint(
     given = None if adjoint_params is None else tuple(adjoint_params)
     params = params_of(func, given, how, "adjoint_params")
     wanted = Wanted(params, strict=given is None, argument="adjoint_params")
-    return by_gradient(func, y0, t, named(meant(method)), how, wanted, Steps(rtol, atol, options))
+    return by_gradient(func, y0, t, named(spec), how, wanted, Steps(rtol, atol, options))
 
 
 def odeint_event(
