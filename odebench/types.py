@@ -147,6 +147,9 @@ class Linear(Continuous, Protocol):
     def looked_into(self, f: Field, t: float, dt: float, state: State) -> tuple[State, list[Tensor]]:
         """(the state after the step, these slopes)."""
 
+    def between(self, dt: float, y: Tensor, place: float, slopes: list[Tensor]) -> Tensor:
+        """The solution at `place` of a step from `y`, of these slopes."""
+
     def spread(self, dt: float, places: Sequence[float], ys_bar: Tensor) -> list[Tensor]:
         """The cotangents of these slopes from those of the solution at `places`, shape (len(places), *y.shape)."""
 

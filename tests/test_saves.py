@@ -198,3 +198,30 @@ def test_many_values_inside_a_step_are_those_of_one_by_one(dtype: torch.dtype) -
     for place in range(1, 59, 7):
         alone = odeint(lambda t, y: -y * torch.cos(t), y0, t[[0, place, 59]], rtol=1e-3, atol=1e-3)[1]
         torch.testing.assert_close(together[place], alone, rtol=8 * torch.finfo(dtype).eps, atol=0)
+
+
+class Scaled(nn.Module):
+    """Its scale is where odebench cannot put it back, and counts for nothing at the start, where f is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rate = nn.Parameter(torch.tensor(1.0, dtype=D))
+
+    def forward(self, t: Tensor, y: Tensor) -> Tensor:
+        return -self.rate * (1 + (SCALE["of all"] - 1) * min(float(t), 1.0)) * y
+
+
+SCALE = {"of all": 1.0}
+
+
+@pytest.mark.parametrize("method", ["dopri5", "vern7", "heun", "kvaerno3"])
+@pytest.mark.parametrize("gradient", ["aca", "recursive"])
+def test_a_field_that_changed_is_warned_of_where_every_step_is_read_inside_too(
+    gradient: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    f = Scaled()
+    t = torch.linspace(0.0, 3.0, 200, dtype=D)
+    ys = odeint(f, start() + 1, t, method=method, gradient=GRADIENTS[gradient], **TOLERANCES)
+    monkeypatch.setitem(SCALE, "of all", 1.2)
+    with pytest.warns(UserWarning, match="on the way back the solution at t = .* was off by"):
+        loss(ys).backward()  # type: ignore[no-untyped-call]

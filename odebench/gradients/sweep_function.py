@@ -210,26 +210,30 @@ def _recalling(f: Field, params: Params, ctx: Any, back: Return) -> Back:
     ) -> tuple[State, State, Params]:
         nonlocal arriving
         before, (t, dt, lands), index = next(states), tick, next(remaining)
-        kept = ctx.ends[arriving] if index in looks and lands and not inside else None
-        arriving -= lands
+        kept = ctx.ends[arriving] if index in looks and lands > len(inside) else None
         if kept is None and index in looks and index + 1 in ctx.memo and isinstance(how.recall, StoreAll):
             kept = ctx.memo[index + 1][0]
+        given = ctx.ends[arriving - lands + 1] if index in looks and inside and kept is None else None
+        arriving -= lands
         back.put(index)
-        if inside:
-            if how.by_stage and back.moments is None and can(stepper, StagedInside):
-                return before, *stepper.pull_inside(f, t, dt, before, bar, inside, ys_bar, params)
-            return before, *_pulled(f, stepper, tick, before, bar, inside, ys_bar, params)
         # Random numbers are drawn in the order of the stages, which a transpose by stages turns round.
-        if how.by_stage and back.moments is None:
+        by_stage = how.by_stage and back.moments is None and (not inside or can(stepper, StagedInside))
+        if by_stage and index in looks and index + 1 in ctx.memo and _holds_slope(stepper):
+            back.expect(t + dt, *ctx.memo[index + 1])
+        if by_stage and inside:
+            assert isinstance(stepper, StagedInside)
+            return before, *stepper.pull_inside(f, t, dt, before, bar, inside, ys_bar, params)
+        if by_stage:
             assert isinstance(stepper, Staged)
-            if index in looks and index + 1 in ctx.memo and _holds_slope(stepper):
-                back.expect(t + dt, *ctx.memo[index + 1])
             return before, *stepper.pull(f, t, dt, before, bar, params)
+
+        known = _Known(back, ctx.ends, kept, given)
+        if inside:
+            return before, *_pulled(f, stepper, tick, before, bar, inside, ys_bar, params, known)
 
         def stepped(*s: Tensor) -> State:
             after = advance(f, t, dt, s)
-            if kept is not None:
-                back.compare(t + dt, kept, after[0], ctx.ends)
+            known.after(t + dt, after)
             return after
 
         return before, *vjp(stepped, before, bar, params)
@@ -278,6 +282,24 @@ def _spread(steps: int) -> frozenset[int]:
     return frozenset(round(i * (steps - 1) / 7) for i in range(8))
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a step that is taken again: the solution after it, or at the first place inside, or neither."""
+
+    back: Return
+    ys: Tensor | None
+    kept: Tensor | None = None
+    given: Tensor | None = None
+
+    def after(self, t: float, state: State) -> None:
+        if self.kept is not None and self.ys is not None:
+            self.back.compare(t, self.kept, state[0], self.ys)
+
+    def inside(self, t: float, y: Tensor) -> None:
+        if self.given is not None and self.ys is not None:
+            self.back.compare(t, self.given, y, self.ys)
+
+
 def _pulled(
     f: Field,
     stepper: Stepper,
@@ -287,13 +309,19 @@ def _pulled(
     inside: tuple[float, ...],
     ys_bar: Tensor,
     params: Params,
+    known: _Known | None = None,
 ) -> tuple[State, Params]:
     """The transpose of a step that is looked into, taped whole: what lies inside it hangs on all of its stages."""
     t, dt, _ = tick
+    first = t + inside[0] * dt
     if can(stepper, Linear):  # what lies inside need not be made again
 
         def opened(*state: Tensor) -> State:
             after, slopes = stepper.looked_into(f, t, dt, state)
+            if known is not None:
+                known.after(t + dt, after)
+                if known.given is not None:
+                    known.inside(first, stepper.between(dt, state[0], inside[0], slopes))
             return (*after, *slopes)
 
         (y_bar, *rest), share = vjp(opened, before, (*bar, *stepper.spread(dt, inside, ys_bar)), params)
@@ -301,6 +329,9 @@ def _pulled(
 
     def stepped(*state: Tensor) -> State:
         after, ys = look(f, stepper, tick, state, inside)
+        if known is not None:
+            known.after(t + dt, after)
+            known.inside(first, ys[0])
         return (*after, *ys)
 
     return vjp(stepped, before, (*bar, *ys_bar), params)

@@ -70,6 +70,11 @@ class RungeKutta:
         more = self._more(f, t, dt, state[0], ks)
         return self.judged(dt, y1, ks).state, [more[i] for i, _ in self.tableau.interpolant.heights]
 
+    def between(self, dt: float, y: Tensor, place: float, slopes: list[Tensor]) -> Tensor:
+        """The solution at `place` of a step from `y`, of the slopes that `looked_into` gives."""
+        weights = self.tableau.interpolant.weights(place)
+        return combine(y, dt, tuple((at, w) for at, (_, w) in enumerate(weights)), slopes)
+
     def spread(self, dt: float, places: Sequence[float], ys_bar: Tensor) -> list[Tensor]:
         """The cotangents of those slopes, from those of the solution at these places, shape (len(places), *y.shape)."""
         found: list[Tensor] = []
