@@ -199,7 +199,7 @@ def test_grid_points_are_warned_of_and_not_landed_on_as_in_torchdiffeq(name: str
         return len(seen)
 
     plain = calls(rtol=1e-4, atol=1e-4)
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="does not follow") as said:
         told = calls(rtol=1e-4, atol=1e-4, options={"grid_points": t, "eps": 1e-6})
     assert told == plain
     assert {word for word in ("grid_points", "eps") for each in said if f"'{word}'" in str(each.message)} == {
