@@ -1,0 +1,105 @@
+"""Runs programs that were written for torchdiffeq, with it and with what stands in for it, and compares the two.
+
+    python docs/programs/run.py --sources FOLDER [NAME …]
+
+FOLDER has the clones that docs/programs/listing.py names, each at the commit that stands there. Without names all
+programs are run. `--write` puts what was measured into docs/programs.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent.parent
+# The folder of this script has drivers that are named like the programs they import.
+sys.path[0] = str(DOCS)
+
+from programs.comparing import Compared, Pair  # noqa: E402
+from programs.listing import PROGRAMS, Program  # noqa: E402
+from programs.worker import SIDES, Answer, serve  # noqa: E402
+
+
+class Workers:
+    """A process for each side, of which one works at a time."""
+
+    def __init__(self, name: str, program: Program, sources: Path, front: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        folders = [sources / each for each in program.folders]
+        self._ends, self._processes = {}, []
+        self.cases: dict[str, dict] = {}
+        for side in SIDES:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs, side, name, folders, front), daemon=True)
+            process.start()
+            theirs.close()
+            self._ends[side] = ours
+            self._processes.append(process)
+            self.cases[side] = ours.recv()
+
+    def run(self, side: str, case: str) -> Answer:
+        self._ends[side].send(case)
+        try:
+            return self._ends[side].recv()
+        except EOFError:
+            return Answer({}, 0, 0.0, "the process died", "", ())
+
+    def close(self) -> None:
+        for end in self._ends.values():
+            # One that found no cases has ended already.
+            with contextlib.suppress(BrokenPipeError):
+                end.send(None)
+        for process in self._processes:
+            process.join()
+
+
+def compare(name: str, program: Program, sources: Path, front: str, seconds: float) -> list[Compared]:
+    """Every case of a program: once for its values, then in alternating rounds for at most `seconds`."""
+    workers, found = Workers(name, program, sources, front), []
+    listed = workers.cases["torchdiffeq"]
+    if isinstance(listed, tuple):
+        workers.close()
+        found = [Compared(name, "import", None, f"{listed[0]}: {listed[1]}", where=listed[2])]
+        print(found[0].line(), flush=True)
+        return found
+    for case, how in listed.items():
+        first = {side: workers.run(side, case) for side in SIDES[:2]}
+        truth = workers.run("truth", case) if how.truth and not isinstance(workers.cases["truth"], tuple) else None
+        pairs = []
+        if not any(each.failure for each in first.values()):
+            spent = sum(each.seconds for each in first.values())
+            rounds = min(how.rounds, max(1, int(seconds / max(spent, 1e-9))))
+            for turn in range(rounds):
+                sides = SIDES[:2] if turn % 2 else SIDES[1::-1]
+                times = {side: workers.run(side, case).seconds for side in sides}
+                pairs.append(Pair(times["torchdiffeq"], times["odebench"]))
+        found.append(Compared.of(name, case, how.rtol, first["torchdiffeq"], first["odebench"], truth, pairs))
+        print(found[-1].line(), flush=True)
+    workers.close()
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)}")
+    parser.add_argument("--sources", type=Path, required=True, help="the folder with the clones")
+    parser.add_argument("--front", default="odebench.torchdiffeq", help="the module that stands in for torchdiffeq")
+    parser.add_argument("--seconds", type=float, default=20.0, help="for the timed rounds of a case, at most")
+    parser.add_argument("--json", type=Path, help="where to keep all that was measured")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(PROGRAMS):
+        parser.error(f"no program is called {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
+    found = []
+    for name in arguments.names or PROGRAMS:
+        print(f"== {name}", flush=True)
+        found += compare(name, PROGRAMS[name], arguments.sources.resolve(), arguments.front, arguments.seconds)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([each.record() for each in found], indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
