@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy
 import torch
-from bgflow import BlackBoxDynamics, BruteForceEstimator, DiffEqFlow, HutchinsonEstimator, KernelDynamics
-from torch import Tensor, nn
 
-from programs.case import Case, Run, gradients
-from programs.nets import Velocity
+# Its release says what NumPy 2 has no longer.
+numpy.infty = numpy.inf
+
+from bgflow import BlackBoxDynamics, BruteForceEstimator, DiffEqFlow, HutchinsonEstimator, KernelDynamics  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from programs.case import Case, Run, gradients  # noqa: E402
+from programs.nets import Velocity  # noqa: E402
 
 
 class Swapped(nn.Module):
@@ -41,7 +46,7 @@ def _training(dynamics: Callable[[], nn.Module], dim: int, method: str, step_siz
     def prepare() -> Run:
         options = {} if step_size is None else {"options": {"step_size": step_size}}
         flow = DiffEqFlow(dynamics(), integrator=method, atol=1e-5, rtol=1e-5, **options.get("options", {}))
-        data = torch.randn(32, dim)
+        data = 2 * torch.randn(32, dim)
 
         def run() -> Mapping[str, Tensor]:
             y, change = flow(data)
@@ -60,5 +65,5 @@ CASES = {
         ("black box, estimated divergence", _estimated, 4),
         ("kernels", _kernel, 8),
     )
-    for method, step in (("dopri5", None), ("rk4", 0.1))
+    for method, step in (("dopri5", None), ("rk4", 0.05))
 }

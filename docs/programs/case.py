@@ -53,8 +53,8 @@ def bare_package(name: str) -> None:
 
 
 def gradients(parameters: Iterable[Tensor]) -> Tensor:
-    """The gradients of all parameters that have one, end to end."""
-    return torch.cat([each.grad.flatten() for each in parameters if each.grad is not None])
+    """The gradients of all parameters, end to end; that of one that took no part is zero, as an adjoint has it."""
+    return torch.cat([(torch.zeros_like(each) if each.grad is None else each.grad).flatten() for each in parameters])
 
 
 def own_tests(folder: Path, *arguments: str, rounds: int = 1) -> Case:

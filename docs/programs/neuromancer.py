@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from neuromancer.dynamics.integrators import DiffEqIntegrator
-from neuromancer.psl import systems
 from torch import Tensor, nn
 
-from programs.case import Case, Run, gradients
+from programs.case import Case, Run, bare_package, gradients
+
+bare_package("neuromancer")
+
+from neuromancer.dynamics.integrators import DiffEqIntegrator  # noqa: E402
+from neuromancer.psl import systems  # noqa: E402
 
 
 class Block(nn.Module):

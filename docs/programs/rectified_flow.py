@@ -24,7 +24,7 @@ class Small(nn.Module):
         return self.second(torch.tanh(self.first(torch.cat([x, time], 1))))
 
 
-def _sampling(rtol: float | None, steps: int = 16, **options: Any) -> Case:
+def _sampling(tolerance: float | None, steps: int = 16, **options: Any) -> Case:
     def prepare() -> Run:
         flow = RectifiedFlow(Small(), data_shape=(1, 8, 8), **({"odeint_kwargs": options} if options else {}))
         optimizer, images = torch.optim.Adam(flow.parameters(), 1e-2), torch.rand(32, 1, 8, 8)
@@ -38,7 +38,7 @@ def _sampling(rtol: float | None, steps: int = 16, **options: Any) -> Case:
 
         return run
 
-    return Case(prepare, rtol=rtol)
+    return Case(prepare, rtol=tolerance)
 
 
 CASES = {

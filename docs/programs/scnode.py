@@ -18,10 +18,8 @@ TIMES = torch.tensor([0.0, 0.3, 0.5, 1.1, 1.2, 1.9, 2.4, 3.0])
 
 def _training(method: str) -> Case:
     def prepare() -> Run:
-        activation = {"latent": "relu", "act": "relu"}["act"]
-        encoder = LinearVAENet(input_dim=GENES, latent_dim=LATENT, latent_size_list=[16], act_name=activation)
-        decoder = LinearNet(input_dim=LATENT, latent_size_list=[16], output_dim=GENES, act_name=activation)
-        drift = LinearNet(input_dim=LATENT, latent_size_list=[16], output_dim=LATENT, act_name=activation)
+        encoder = LinearVAENet(GENES, [16], LATENT, "relu")
+        decoder, drift = LinearNet(LATENT, [16], GENES, "relu"), LinearNet(LATENT, [16], LATENT, "tanh")
         net = scNODE(GENES, LATENT, GENES, encoder, ODE(LATENT, drift, method), decoder)
         optimizer = torch.optim.Adam(net.parameters(), 1e-3)
         cells = [torch.rand(32, GENES) + 0.1 * index for index in range(len(TIMES))]

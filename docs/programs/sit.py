@@ -28,7 +28,7 @@ class PerCoordinate(nn.Module):
         return self.net(x.reshape(-1, 1), t.repeat_interleave(x.shape[1])).reshape(x.shape)
 
 
-def _sampling(rtol: float | None, **options: Any) -> Case:
+def _sampling(tolerance: float | None, **options: Any) -> Case:
     def prepare() -> Run:
         net, start = Velocity(4), torch.randn(64, 4)
         sample = Sampler(create_transport()).sample_ode(**options)
@@ -39,7 +39,7 @@ def _sampling(rtol: float | None, **options: Any) -> Case:
 
         return run
 
-    return Case(prepare, rtol=rtol)
+    return Case(prepare, rtol=tolerance)
 
 
 def _likelihood() -> Run:
@@ -47,7 +47,8 @@ def _likelihood() -> Run:
     weigh = Sampler(create_transport()).sample_ode_likelihood()
 
     def run() -> Mapping[str, Tensor]:
-        log_p, start = weigh(data.clone(), net)
+        with torch.no_grad():
+            log_p, start = weigh(data.clone(), net)
         return {"log p": log_p, "start": start}
 
     return run

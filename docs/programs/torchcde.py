@@ -61,7 +61,7 @@ def _training(path: str, rtol: float | None, jumps: bool = False, **options: Any
 TESTS = found("torchcde").parents[1] / "test"
 
 CASES = {
-    "its solver and gradient tests": own_tests(TESTS, "test_cdeint.py", "test_tricks.py", "test_log_ode.py"),
+    "its solver and gradient tests": own_tests(TESTS, "test_cdeint.py", "test_tricks.py"),
     "classifier, cubic path, dopri5, adjoint": _training("cubic", 1e-4, method="dopri5"),
     "classifier, cubic path, dopri5, direct": _training("cubic", 1e-4, method="dopri5", adjoint=False),
     "classifier, cubic path, rk4, adjoint": _training("cubic", None, method="rk4", options={"step_size": 0.5}),

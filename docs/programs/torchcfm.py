@@ -44,7 +44,7 @@ def _plane(saves: int) -> Case:
 
 
 def _images() -> Run:
-    net = UNetModel(dim=(1, 28, 28), num_channels=16, num_res_blocks=1, num_classes=10, class_cond=True).eval()
+    net = UNetModel(dim=(1, 28, 28), num_channels=32, num_res_blocks=1, num_classes=10, class_cond=True).eval()
     for parameter in net.parameters():  # its last layer is born as zeros
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.05)
