@@ -71,12 +71,17 @@ _HOMES = {
     **dict.fromkeys(("gradient", "metric", "problem", "regulariser", "solver", "workload"), "registry"),
 }
 
+# Not in `__all__`: `from odebench import *` must not take the name of a library that the program has imported.
+_MODULES = frozenset({"torchdiffeq"})
+
 
 def __getattr__(name: str) -> Any:
     import importlib
 
     if name == "__version__":
         return importlib.import_module(f"{__name__}.machine").version()
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

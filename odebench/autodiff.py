@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from odebench.errors import Refusal
 Pull = Callable[[Tensor], tuple[Tensor, tuple[Tensor, ...]]]
 Backward = Callable[..., tuple[Tensor | None, ...]]
 Edge = tuple[Any, int]  # a node of a graph, and which of its outputs
+
+# Whether a transpose leaves the graph that it goes through as it is, for the next one to go through again.
+_KEEPS: ContextVar[bool] = ContextVar("keeps", default=False)
 
 
 def tape(fn: Callable[[Tensor], Tensor], x: Tensor, params: Sequence[Tensor]) -> tuple[Tensor, Pull]:
@@ -35,7 +39,9 @@ def gradients(out: Tensor, wrt: Sequence[Tensor], bar: Tensor, again: bool = Fal
     """Cotangents of `wrt`; zeros where `out` does not depend on one. Differentiable themselves if `again`."""
     if not out.requires_grad:
         return [torch.zeros_like(x) for x in wrt]
-    found = torch.autograd.grad(out, wrt, bar, allow_unused=True, create_graph=again)
+    found = torch.autograd.grad(
+        out, wrt, bar, allow_unused=True, create_graph=again, retain_graph=again or _KEEPS.get()
+    )
     return [torch.zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True)]
 
 
@@ -50,7 +56,9 @@ def vjp(
     live = [i for i, o in enumerate(out) if o.requires_grad]
     if not live:
         return tuple(map(torch.zeros_like, inputs)), tuple(map(torch.zeros_like, params))
-    found = torch.autograd.grad([out[i] for i in live], wrt, [bar[i] for i in live], allow_unused=True)
+    found = torch.autograd.grad(
+        [out[i] for i in live], wrt, [bar[i] for i in live], allow_unused=True, retain_graph=_KEEPS.get()
+    )
     full = tuple(torch.zeros_like(x) if g is None else g for x, g in zip(wrt, found, strict=True))
     return full[: len(inputs)], full[len(inputs) :]
 
@@ -151,27 +159,49 @@ class _Once(torch.autograd.Function):
         raise Refusal("this gradient gives first derivatives only; take second ones by gradient `direct`")
 
 
+@contextmanager
+def graphs_kept(kept: bool) -> Iterator[None]:
+    """Where `kept`, transposes in here may go through a graph that is older than they are, one after the other.
+
+    Not always so: a graph that is let go of as it is gone through takes less memory.
+    """
+    token = _KEEPS.set(kept)
+    try:
+        yield
+    finally:
+        _KEEPS.reset(token)
+
+
+class Ancestry(NamedTuple):
+    """What tensors were made of: the leaves that require a gradient, the edges to what is older, the stops met."""
+
+    leaves: list[Tensor]
+    edges: list[Edge]
+    stops: list[Tensor]
+
+
 def leaves(outs: Sequence[Tensor], stops: Sequence[Tensor] = ()) -> list[Tensor]:
     """The leaf tensors that `outs` depend on and that require a gradient, but by way of `stops`."""
-    return ancestry(outs, stops)[0]
+    return ancestry(outs, stops).leaves
 
 
-def ancestry(
-    outs: Sequence[Tensor], stops: Sequence[Tensor] = (), since: int | None = None
-) -> tuple[list[Tensor], list[Edge]]:
-    """(the leaves that `outs` depend on and that require a gradient, the edges to what is older than `since`).
+def ancestry(outs: Sequence[Tensor], stops: Sequence[Tensor] = (), since: int | None = None) -> Ancestry:
+    """What `outs` were made of.
 
     A graph is walked no further than `stops`, nor beyond an edge to a node that was made before the moment `since`, as
     `moment` gives it, in this thread.
     """
-    barred = {stop.grad_fn for stop in stops}
+    barred = {(stop.grad_fn, stop.output_nr): stop for stop in stops}
     found = {id(out): out for out in outs if out.is_leaf and out.requires_grad}
     edges: dict[Edge, None] = {}
+    met: dict[int, Tensor] = {}
     seen: set[Any] = set()
     stack: list[Edge] = [(out.grad_fn, out.output_nr) for out in outs if out.grad_fn is not None]
     while stack:
         node, output = stack.pop()
-        if node in barred:
+        if (node, output) in barred:
+            stop = barred[node, output]
+            met[id(stop)] = stop
             continue
         leaf = getattr(node, "variable", None)  # of autograd's AccumulateGrad
         if isinstance(leaf, Tensor):
@@ -181,22 +211,23 @@ def ancestry(
         elif node not in seen:
             seen.add(node)
             stack += [(below, nr) for below, nr in node.next_functions if below is not None]
-    return list(found.values()), list(edges)
+    return Ancestry(list(found.values()), list(edges), list(met.values()))
 
 
 def made_of(made: Sequence[Tensor]) -> Tensor | None:
     """One of these tensors that another of them was made of, if there is one."""
-    own = {x.grad_fn: x for x in made if x.grad_fn is not None}
-    stack = [below for node in own for below, _ in node.next_functions]
+    own = {(x.grad_fn, x.output_nr): x for x in made if x.grad_fn is not None}
+    stack = [edge for node, _ in own for edge in node.next_functions]
     seen: set[Any] = set()
     while stack:
-        node = stack.pop()
-        if node is None or node in seen:
+        node, output = stack.pop()
+        if node is None:
             continue
-        if node in own:
-            return own[node]
-        seen.add(node)
-        stack += [below for below, _ in node.next_functions]
+        if (node, output) in own:
+            return own[node, output]
+        if node not in seen:
+            seen.add(node)
+            stack += node.next_functions
     return None
 
 
@@ -210,7 +241,7 @@ def _hands_of_nobody() -> int:
     """References to such a leaf: measured, since it depends on the versions of Python and of torch."""
     with torch.enable_grad():
         out = torch.zeros((), requires_grad=True) * 1.0
-    found = ancestry([out])[0]  # while the graph is there: it has a hand on its leaves too
+    found = ancestry([out]).leaves  # while the graph is there: it has a hand on its leaves too
     return sys.getrefcount(found[0])
 
 

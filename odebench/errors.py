@@ -62,8 +62,11 @@ class Refusal(OdebenchError):
     exit_code = 2
 
 
-class SolveError(OdebenchError):
-    """A solve that cannot go on: the step size underflowed, or the step limit was reached."""
+class SolveError(OdebenchError, AssertionError):
+    """A solve that cannot go on: the step size underflowed, or the step limit was reached.
+
+    An AssertionError too, since torchdiffeq raises one there, and programs catch it to try something else.
+    """
 
 
 class Divergence(SolveError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from odebench.types import (
     Extension,
     Field,
     Mesh,
+    Passing,
     State,
     Step,
     Stepper,
@@ -73,8 +74,9 @@ def walk(
     trace: Trace | None = None,
     begin: Callable[[], None] | None = None,
 ) -> Walk:
-    """Step through `ts`, landing on each or, with dense output, on the last. `keep` sees (index, state, number of steps
-    if known) before every step that is taken, and `begin` is called before every trial of steps that are searched.
+    """Step through `ts`, landing on each, or on those that the controller asks for. `keep` sees (index, state, number
+    of steps if known) before every step that is taken, and `begin` is called before every trial of steps that are
+    searched.
 
     Raises:
         Divergence: the error estimate stays not finite however small the step.
@@ -189,16 +191,22 @@ def _search(
     mesh: list[Tick] = []
     t, span = ts[0], abs(ts[-1] - ts[0])
     limit, longest = getattr(control, "max_steps", None), OVER * getattr(control, "longest", inf)
-    dense = getattr(control, "dense", False)
-    while len(ys) < len(ts):
+    passing = control if can(control, Passing) else None
+    landings: Sequence[int] = range(1, len(ts)) if passing is None else passing.landings(ts)
+    landed = 0
+    while landed < len(landings):
         # A step that lands is not counted: there are as many of them as times asked for, however many those are.
-        if limit is not None and len(mesh) + rejected - (0 if dense else len(ys) - 1) >= limit:
+        if limit is not None and len(mesh) + rejected - landed >= limit:
             raise LastTrial(control, t, dt, span, state[0], step.error).exhausted(limit)
-        target = ts[-1] if dense else ts[len(ys)]
+        target = ts[landings[landed]]
         ends = min(abs(dt) * STRETCH, longest) >= abs(target - t)
-        h = target - t if ends else told_apart(t, dt, target, span)
+        if ends:
+            h = target - t
+        else:
+            h = told_apart(t, dt if passing is None else passing.approach(dt, target - t), target, span)
         ends = ends or t + h == target
-        tick = Tick(t, h, _reached(ts, len(ys), t, h, ends) if dense else ends)
+        reached = landings[landed] + 1 if ends else _reached(ts, len(ys), t, h)
+        tick = Tick(t, h, reached - len(ys))
         inside, _ = places(ts, len(ys), tick)
         if begin is not None:
             begin()
@@ -218,6 +226,7 @@ def _search(
             ys += extension(inside)
         if ends:
             ys.append(state[0])
+            landed += 1
         # A step that was cut short to land says little about the next one.
         dt = max(dt, following, key=abs) if abs(h) < abs(dt) else following
         if trace is not None:
@@ -225,17 +234,14 @@ def _search(
     return Walk(ys, state, tuple(mesh), rejected)
 
 
-def _reached(ts: tuple[float, ...], first: int, t: float, dt: float, ends: bool) -> int:
-    """How many saved times, from `first` on, a step gives under dense output; all that are left if it is the last.
+def _reached(ts: tuple[float, ...], first: int, t: float, dt: float) -> int:
+    """The first saved time, from `first` on, that a step which lands on none does not give.
 
     One at its end goes to the next step, which has it at its start; there the interpolant is just as good.
     """
-    if ends:
-        return len(ts) - first
-    index = first
-    while (ts[index] - t) / dt <= 1 - END:
-        index += 1
-    return index - first
+    while (ts[first] - t) / dt <= 1 - END:
+        first += 1
+    return first
 
 
 def advance_of(stepper: Stepper) -> Callable[[Field, float, float, State], State]:

@@ -132,6 +132,44 @@ class Staged(Stepper, Protocol):
 
 
 @runtime_checkable
+class Graded(Continuous, Protocol):
+    """Knows the order of what it gives inside a step."""
+
+    @property
+    def extension_order(self) -> int:
+        """Of the solution inside a step, for every place: errors shrink with dt to this power, summed up over steps."""
+
+
+@runtime_checkable
+class Linear(Continuous, Protocol):
+    """Gives the solution inside a step as y + dt·Σ b_i(θ)·k_i, of slopes k_i."""
+
+    def looked_into(self, f: Field, t: float, dt: float, state: State) -> tuple[State, list[Tensor]]:
+        """(the state after the step, these slopes)."""
+
+    def spread(self, dt: float, places: Sequence[float], ys_bar: Tensor) -> list[Tensor]:
+        """The cotangents of these slopes from those of the solution at `places`, shape (len(places), *y.shape)."""
+
+
+@runtime_checkable
+class StagedInside(Staged, Protocol):
+    """Can do so also where the solution inside the step was given."""
+
+    def pull_inside(
+        self,
+        f: Field,
+        t: float,
+        dt: float,
+        state: State,
+        bar: State,
+        places: Sequence[float],
+        ys_bar: Tensor,
+        params: Params,
+    ) -> tuple[State, Params]:
+        """As `pull`, with `ys_bar`, the cotangents of the solution at `places`, shape (len(places), *y.shape)."""
+
+
+@runtime_checkable
 class Noded(Stepper, Protocol):
     """Knows where in a step it asks f; elsewhere than inside it, some schemes do."""
 
@@ -193,6 +231,17 @@ class Controller(Protocol):
 
     def judge(self, dt: float, before: State, step: Step, order: int, memory: Any) -> Verdict:
         """Accept or reject the trial step `dt` from `before`."""
+
+
+@runtime_checkable
+class Passing(Controller, Protocol):
+    """May step over saved times, where the solution is then interpolated."""
+
+    def landings(self, ts: tuple[float, ...]) -> Sequence[int]:
+        """The places in `ts` of the times to land on: rising, without the first and with the last."""
+
+    def approach(self, dt: float, left: float) -> float:
+        """The length of a step, `dt` or less, where more than `dt` is left to the next time to land on."""
 
 
 class Recall(Protocol):

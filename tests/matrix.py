@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.gradients import misfit
 from odebench.integrate import timed
 from odebench.measure.count import CountedField, StepLog
 from odebench.problems import Bound, bind
@@ -83,8 +84,9 @@ def exact(solver: Spec, gradient: Spec) -> bool:
 
 def refusal(solver: Spec, gradient: Spec, stepping: Spec) -> str | None:
     stepper = registry.solvers.build(solver)
-    said: str | None = registry.steppings.build(stepping).refusal(stepper)
-    return said or registry.gradients.build(gradient).refusal(stepper)
+    control, how = registry.steppings.build(stepping), registry.gradients.build(gradient)
+    said: str | None = control.refusal(stepper)
+    return said or how.refusal(stepper) or misfit(how, control)
 
 
 def solve(bound: Bound, solver: Spec | Stepper, gradient: Spec | Gradient, stepping: Spec | Controller) -> Solved:

@@ -17,7 +17,7 @@ from odebench.gradients.guard import Otherwise
 
 D = torch.float64
 T = torch.tensor([0.0, 0.5, 1.0], dtype=D)
-FIXED = {"step_size": 0.25}
+FIXED = {"dt": 0.25}
 # Gradients that evaluate the steps of the way there again.
 RECOMPUTING: tuple[Any, ...] = ("aca", "recursive", {"recursive": {"checkpoints": 2}}, "symplectic")
 CONTINUOUS: tuple[Any, ...] = ("adjoint", "interpolated")

@@ -103,7 +103,7 @@ def test_time_may_run_backwards_and_states_be_float32() -> None:
     t = torch.linspace(2.0, 0.0, 5)
     y0 = torch.tensor([1.0, 2.0])
     for solver in ("adams_bashforth", "abm"):
-        ys = odeint(lambda t, y: -y, y0, t, method=solver, options={"step_size": 0.01})
+        ys = odeint(lambda t, y: -y, y0, t, method=solver, options={"dt": 0.01})
         assert ys.dtype == torch.float32
         assert torch.allclose(ys[-1], y0 * torch.exp(torch.tensor(2.0)), rtol=1e-5)
 

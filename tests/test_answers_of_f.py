@@ -117,7 +117,7 @@ def test_gradients_through_such_answers_are_those_through_fresh_ones(solver: Spe
                 y0 = start().requires_grad_()
                 try:
                     ys = odeint(f, y0, torch.tensor([0.0, 0.1], dtype=D), method=solver, gradient=gradient,
-                                params=(PARAMETER, ROW), options={"step_size": 0.1})  # fmt: skip
+                                params=(PARAMETER, ROW), options={"dt": 0.1})  # fmt: skip
                 except Refusal:
                     continue
                 found.append([ys, *torch.autograd.grad(ys[-1].square().sum(), (y0, PARAMETER, ROW), allow_unused=True)])

@@ -80,7 +80,7 @@ def numbers(x: Tensor) -> Tensor:
 def test_an_implicit_scheme_takes_the_steps_of_the_same_problem_in_real_parts(
     solver: str, field: Callable[..., Tensor], linear: str
 ) -> None:
-    asked = {"method": {solver: {"linear": linear}}, "options": {"step_size": 0.1}}
+    asked = {"method": {solver: {"linear": linear}}, "options": {"dt": 0.1}}
     wanted = in_parts(field, method=solver, gradient="direct", options=asked["options"])
     # With steps from GMRES Newton's method converges linearly, and ends on a forecast of what is left.
     allowed = 1e-11 if linear == "krylov" else 1e-13
@@ -92,9 +92,9 @@ def test_an_implicit_scheme_takes_the_steps_of_the_same_problem_in_real_parts(
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.__name__)
 def test_differences_solve_complex_states_too(field: Callable[..., Tensor]) -> None:
-    asked = {"method": {"kvaerno5": {"jacobian": "differences"}}, "options": {"step_size": 0.1}}
+    asked = {"method": {"kvaerno5": {"jacobian": "differences"}}, "options": {"dt": 0.1}}
     ys, found = in_complex(field, gradient="aca", **asked)
-    wanted = in_parts(field, method="kvaerno5", gradient="direct", options={"step_size": 0.1})
+    wanted = in_parts(field, method="kvaerno5", gradient="direct", options={"dt": 0.1})
     assert relative(ys, wanted[0]) < 1e-13
     assert relative(found, wanted[1]) < 1e-12
 
@@ -116,7 +116,7 @@ EXPLICIT = ["rk4", "dopri5", "alf", "reversible_heun", "coupled", "abm", "ees25"
 def test_forward_sensitivities_of_a_complex_state_equal_backpropagation(
     solver: str, field: Callable[..., Tensor]
 ) -> None:
-    asked = {"method": solver, "options": {"step_size": 0.02}}
+    asked = {"method": solver, "options": {"dt": 0.02}}
     wanted, got = (in_complex(field, gradient=gradient, **asked) for gradient in ("direct", "forward"))
     assert relative(got[0], wanted[0]) < 1e-13
     assert relative(got[1], wanted[1]) < 1e-11
@@ -140,7 +140,7 @@ def test_a_complex_parameter_of_a_real_state_has_two_directions() -> None:
         ys = odeint(
             lambda t, y, w=w: -(y * w).abs() + w.imag * torch.sin(t),
             torch.tensor([1.0, 2.0], dtype=D), T, method="rk4", gradient=gradient, params=(w,),
-            options={"step_size": 0.1},
+            options={"dt": 0.1},
         )  # fmt: skip
         found.append(torch.autograd.grad(ys[-1].square().sum(), w)[0])
     assert relative(numbers(found[1]), numbers(found[0])) < 1e-12
@@ -150,9 +150,7 @@ def test_a_complex_parameter_of_a_real_state_has_two_directions() -> None:
 @pytest.mark.parametrize("gradient", ["direct", "aca", "forward"])
 def test_a_complex_state_may_have_any_shape(shape: tuple[int, ...], gradient: str) -> None:
     y0 = torch.full(shape, 0.5 - 0.2j, dtype=C, requires_grad=True)
-    ys = odeint(
-        lambda t, y: -30j * y, y0, T, method="kvaerno3", gradient=gradient, params=(), options={"step_size": 0.1}
-    )
+    ys = odeint(lambda t, y: -30j * y, y0, T, method="kvaerno3", gradient=gradient, params=(), options={"dt": 0.1})
     (found,) = torch.autograd.grad(ys[-1].abs().square().sum(), y0)
     assert ys.shape == (3, *shape)
     assert found.shape == y0.shape
@@ -171,7 +169,7 @@ def test_single_precision_is_solved_to_the_digits_it_has() -> None:
 
 def test_an_oscillation_that_no_explicit_step_can_follow_is_damped() -> None:
     y0 = torch.ones(1, 1, dtype=C)
-    ys = odeint(lambda t, y: -1e9j * (y - 0.25), y0, T, method="kvaerno5", options={"step_size": 0.1})
+    ys = odeint(lambda t, y: -1e9j * (y - 0.25), y0, T, method="kvaerno5", options={"dt": 0.1})
     assert abs(complex(ys[-1]) - 0.25) < 1e-6
 
 
@@ -190,5 +188,5 @@ def test_gmres_solves_what_is_linear_over_the_real_numbers_alone() -> None:
 def test_every_solver_takes_a_complex_state_or_refuses_it_by_a_sentence() -> None:
     registry.load_builtins()
     for name in (*IMPLICIT, *EXPLICIT):
-        ys = odeint(lambda t, y: 1j * y, torch.ones(2, dtype=C), T, method=name, options={"step_size": 0.05})
+        ys = odeint(lambda t, y: 1j * y, torch.ones(2, dtype=C), T, method=name, options={"dt": 0.05})
         assert torch.allclose(ys[-1], torch.exp(torch.tensor(1j, dtype=C)).expand(2), atol=0.1), name

@@ -27,7 +27,7 @@ def solved(solver: Spec, gradient: str, adaptive: bool, dtype: torch.dtype, devi
         q, p = y.chunk(2, -1)
         return torch.cat((p * w, -torch.sin(q)), -1)
 
-    options = {} if adaptive else {"step_size": 0.5}
+    options = {} if adaptive else {"dt": 0.5}
     with torch.device(device):
         try:
             asked = {"method": solver, "gradient": gradient, "params": (w,), "options": options}

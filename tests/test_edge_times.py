@@ -57,9 +57,7 @@ def test_single_precision_times_cost_what_double_ones_do(n: int, rtol: float) ->
 
 
 @pytest.mark.parametrize("gradient", ["direct", "aca", "adjoint"])
-@pytest.mark.parametrize(
-    ("method", "options"), [("dopri5", {}), ("rk4", {"step_size": 0.1}), ("dopri5", {"dense": True})]
-)
+@pytest.mark.parametrize(("method", "options"), [("dopri5", {}), ("rk4", {"dt": 0.1}), ("dopri5", {"dense": True})])
 @pytest.mark.parametrize("state", [S, D, C])
 @pytest.mark.parametrize("times", [S, D])
 def test_f_sees_time_in_the_precision_of_the_state_and_t_keeps_its_own(
@@ -100,7 +98,7 @@ def test_rounding_in_saved_times_makes_no_steps(
 ) -> None:
     t = make(torch.linspace(0, 1, 11))
     step = abs(float(t[-1].double() - t[0].double())) / 10 / parts
-    found = calls(decay, y0=torch.ones(1, dtype=state), t=t, method="euler", options={"step_size": step})
+    found = calls(decay, y0=torch.ones(1, dtype=state), t=t, method="euler", options={"dt": step})
     assert found == 10 * parts
     from torchdiffeq import odeint as peer
 
@@ -109,14 +107,14 @@ def test_rounding_in_saved_times_makes_no_steps(
 
 def test_half_precision_times_make_no_slivers() -> None:
     t = torch.linspace(0, 1, 11, dtype=torch.bfloat16)
-    assert calls(decay, y0=torch.ones(1), t=t, method="euler", options={"step_size": 0.1}) == 10
+    assert calls(decay, y0=torch.ones(1), t=t, method="euler", options={"dt": 0.1}) == 10
 
 
 def test_a_rest_that_is_no_rounding_is_a_step() -> None:
     t = torch.tensor([0.0, 1.00002], dtype=S)
-    assert calls(decay, y0=torch.ones(1), t=t, method="euler", options={"step_size": 0.1}) == 11
+    assert calls(decay, y0=torch.ones(1), t=t, method="euler", options={"dt": 0.1}) == 11
     far = torch.tensor([1.7e9, 1.7e9 + 1.25], dtype=D)
-    assert calls(decay, y0=torch.ones(1, dtype=D), t=far, method="euler", options={"step_size": 1.0}) == 2
+    assert calls(decay, y0=torch.ones(1, dtype=D), t=far, method="euler", options={"dt": 1.0}) == 2
 
 
 def test_the_way_back_of_fixed_steps_makes_no_slivers_either() -> None:
@@ -131,7 +129,7 @@ def test_the_way_back_of_fixed_steps_makes_no_slivers_either() -> None:
 
     f = Decay()
     given: dict[str, Any] = {"adjoint_method": "euler", "adjoint_options": {"step_size": 0.05}}
-    ys = odeint_adjoint(f, torch.ones(1), torch.linspace(0, 1, 11), method="rk4", options={"step_size": 0.1}, **given)
+    ys = odeint_adjoint(f, torch.ones(1), torch.linspace(0, 1, 11), method="rk4", options={"dt": 0.1}, **given)
     forth = f.calls
     ys[-1].sum().backward()
     assert (forth, f.calls - forth) == (40, 20)
@@ -163,7 +161,7 @@ def test_a_jump_said_in_numbers_is_where_they_say() -> None:
 
 def test_a_saved_time_an_ulp_after_another_is_a_row_of_its_own() -> None:
     t = torch.tensor([0.0, 0.5, math.nextafter(0.5, 1), 1.0], dtype=D)
-    for given in ({}, {"method": "rk4"}, {"options": {"step_size": 0.1}}, {"options": {"dense": True}}):
+    for given in ({}, {"method": "rk4"}, {"options": {"dt": 0.1}}, {"options": {"dense": True}}):
         ys = odeint(decay, torch.ones(1, dtype=D), t, **given)
         assert torch.allclose(ys[:, 0], torch.exp(-t), atol=1e-3)
 
@@ -203,7 +201,7 @@ def test_what_time_cannot_resolve_is_said_to_be_that(options: dict[str, Any]) ->
 def test_fixed_steps_below_the_spacing_of_times_are_refused(method: str) -> None:
     t = torch.tensor([1.7e9, 1.7e9 + 1e-3], dtype=D)
     with pytest.raises(OdebenchError, match=r"steps of 1e-08 .* less than 2\.4e-07 apart are one"):
-        odeint(decay, torch.ones(1, dtype=D), t, method=method, options={"step_size": 1e-8})
+        odeint(decay, torch.ones(1, dtype=D), t, method=method, options={"dt": 1e-8})
 
 
 def test_a_single_state_far_from_0_is_warned_of_its_time() -> None:

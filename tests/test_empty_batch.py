@@ -12,7 +12,7 @@ from odebench import Refusal, UsageError, odeint, registry
 
 D = torch.float64
 T = torch.tensor([0.0, 0.5, 1.0], dtype=D)
-OPTIONS: tuple[dict[str, Any], ...] = ({}, {"step_size": 0.5}, {"per_sample": True}, {"dense": True}, {"jump_t": [0.3]})
+OPTIONS: tuple[dict[str, Any], ...] = ({}, {"dt": 0.5}, {"per_sample": True}, {"dense": True}, {"jump_t": [0.3]})
 
 
 class Decay(nn.Module):

@@ -25,7 +25,7 @@ def test_an_empty_batch_is_solved_with_every_gradient(solver: Spec, shape: tuple
     solved = 0
     for dtype in (D, torch.complex128):
         for gradient in GRADIENTS:
-            for options in ({"step_size": 0.25}, {}):
+            for options in ({"dt": 0.25}, {}):
                 y0 = torch.ones(shape, dtype=dtype, requires_grad=True)
                 w = torch.tensor(1.5, dtype=D, requires_grad=True)
 

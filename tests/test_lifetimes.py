@@ -19,7 +19,7 @@ PAIRS = [
     ("direct", "rk4"), ("aca", "rk4"), ("recursive", "rk4"), ("symplectic", "rk4"), ("adjoint", "rk4"),
     ("interpolated", "rk4"), ("reversible", "alf"), ("aca", "dopri5"), ("adjoint", "dopri5"), ("forward", "rk4"),
 ]  # fmt: skip
-STEP = {"step_size": 0.5}
+STEP = {"dt": 0.5}
 
 
 class Keeps(nn.Module):

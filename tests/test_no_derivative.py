@@ -20,7 +20,7 @@ IMPLICIT = ("implicit_euler", "kvaerno3", "kvaerno4", "kvaerno5")
 RATES = torch.tensor([1e3, 20.0], dtype=D)
 WEIGHT = torch.nn.Parameter(torch.ones((), dtype=D))
 Field = Callable[[Tensor, Tensor], Tensor]
-ADAPTIVE, FIXED = {"rtol": 1e-6, "atol": 1e-8}, {"options": {"step_size": 0.1}}
+ADAPTIVE, FIXED = {"rtol": 1e-6, "atol": 1e-8}, {"options": {"dt": 0.1}}
 
 
 def plain(t: Tensor, y: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ QUADRATURE: dict[str, Field] = {
 def test_a_field_that_does_not_depend_on_y_is_integrated(name: str, solver: str, options: dict[str, str]) -> None:
     f = QUADRATURE[name]
     wanted, _ = solve(f, "dopri8", rtol=1e-10, atol=1e-12)
-    got, _ = solve(f, {solver: options}, options={"step_size": 0.02})
+    got, _ = solve(f, {solver: options}, options={"dt": 0.02})
     assert relative(got, wanted) < (0.05 if solver == "implicit_euler" else 1e-5)
 
 
@@ -139,7 +139,7 @@ def test_a_field_that_does_not_depend_on_y_is_integrated(name: str, solver: str,
 @pytest.mark.parametrize("name", QUADRATURE)
 def test_and_its_gradient_in_y0_is_the_identity(name: str, gradient: str, options: dict[str, str]) -> None:
     y0 = torch.zeros(2, dtype=D, requires_grad=True)
-    asked = {"gradient": gradient, "params": (WEIGHT,), "options": {"step_size": 0.2}}
+    asked = {"gradient": gradient, "params": (WEIGHT,), "options": {"dt": 0.2}}
     ys = odeint(QUADRATURE[name], y0, T, method={"kvaerno3": options}, **asked)
     (found,) = torch.autograd.grad(ys[-1].sum(), y0)
     assert torch.allclose(found, torch.ones(2, dtype=D), rtol=1e-14, atol=0)
@@ -209,7 +209,7 @@ def test_what_is_no_fault_of_the_derivative_is_not_called_one() -> None:
     for f, start in ((jump, 0.05), (jump, 0.0), (rooted, 1.0)):
         y0 = torch.full((1, 1), start, dtype=D)
         with pytest.raises(SolveError, match=r"was not solved.*take smaller steps"):
-            odeint(f, y0, torch.tensor([0.0, 0.7], dtype=D), method="implicit_euler", options={"step_size": 0.35})
+            odeint(f, y0, torch.tensor([0.0, 0.7], dtype=D), method="implicit_euler", options={"dt": 0.35})
 
 
 def test_an_error_of_f_itself_is_raised_as_it_is() -> None:

@@ -22,11 +22,11 @@ D = torch.float64
 IMPLICIT = [Spec(name) for name in ("implicit_euler", "kvaerno3", "kvaerno4", "kvaerno5")]
 SPANS = {"forwards": (0.3, 1.1), "backwards": (1.1, 0.3)}
 STEPS = {
-    "fixed": {"step_size": 0.16},
+    "fixed": {"dt": 0.16},
     "adaptive": {},
     "dense": {"dense": True},
     "per sample": {"per_sample": True},
-    "perturbed": {"step_size": 0.16, "perturb": True},
+    "perturbed": {"dt": 0.16, "perturb": True},
 }
 LEAVING = {"kvaerno4": (0.0, 1.1456), "kvaerno5": (0.0, 1.2303), "yoshida4": (-0.3512, 1.3512)}
 
@@ -75,7 +75,7 @@ def test_f_is_asked_within_the_span_but_by_those_that_declare_it(stepping: str, 
 def test_a_scheme_asks_as_far_as_it_declares(solver: Spec) -> None:
     early, late = LEAVING.get(solver.name, (0.0, 1.0))
     assert (outside(registry.solvers.build(solver)) is None) is ((early, late) == (0.0, 1.0))
-    times = asked(solver, "aca", (0.0, 1.0), {"step_size": 1.0})
+    times = asked(solver, "aca", (0.0, 1.0), {"dt": 1.0})
     bounds = min(early * 0.37, 0.37 + early * 0.63), max(late * 0.37, 0.37 + late * 0.63)
     assert bounds[0] - 1e-4 < min(times) <= max(times) < bounds[1] + 1e-4
     if early < 0:
@@ -87,7 +87,7 @@ def test_a_scheme_asks_as_far_as_it_declares(solver: Spec) -> None:
 @pytest.mark.parametrize("name", LEAVING)
 def test_a_jump_at_both_ends_keeps_f_within_the_span(name: str) -> None:
     for span in SPANS.values():
-        for options in ({"step_size": 0.16}, {}):
+        for options in ({"dt": 0.16}, {}):
             times = asked(Spec(name), "aca", span, {**options, "jump_t": torch.tensor(span, dtype=D)})
             assert not times or min(span) < min(times) <= max(times) < max(span)
 
@@ -101,11 +101,11 @@ def test_an_error_of_f_outside_of_the_span_says_why_it_was_asked_there() -> None
     y0, ts = torch.ones(2, dtype=D), torch.tensor([0.0, 1.0], dtype=D)
     for name in LEAVING:
         with pytest.raises(IndexError, match="no data") as caught:
-            odeint(measured, y0, ts, method=name, options={"step_size": 0.5})
+            odeint(measured, y0, ts, method=name, options={"dt": 0.5})
         (note,) = caught.value.__notes__
         assert f"{name} has nodes up to" in note
         assert "outside of [0, 1]" in note
-        odeint(measured, y0, ts, method=name, options={"step_size": 0.5, "jump_t": [0.0, 1.0]})
+        odeint(measured, y0, ts, method=name, options={"dt": 0.5, "jump_t": [0.0, 1.0]})
 
 
 def test_an_error_of_f_within_the_span_gets_no_note() -> None:
@@ -151,7 +151,7 @@ def test_a_one_step_scheme_of_ones_own_that_does_not_tell_its_nodes_can_be_coupl
             y0 = torch.ones(2, dtype=torch.float64, requires_grad=True)
             method = {"coupled": {"base": base}}
             t = torch.tensor([0.0, 1.0], dtype=torch.float64)
-            options = {"step_size": 0.1}
+            options = {"dt": 0.1}
             ys = odeint(lambda t, y: -y * y, y0, t, method=method, gradient="reversible", params=(), options=options)
             found.append(torch.autograd.grad(ys[-1].sum(), y0)[0])
         torch.testing.assert_close(*found, rtol=1e-12, atol=0)

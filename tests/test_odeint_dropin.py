@@ -132,7 +132,7 @@ def test_perturb_looks_at_f_from_inside_every_step(method: str) -> None:
     for perturb in (False, True):
         f = Counting(decay)
         y0 = START.clone().requires_grad_()
-        options = {"step_size": 0.5, "perturb": perturb}
+        options = {"dt": 0.5, "perturb": perturb}
         ys = odebench.odeint_adjoint(f, y0, T[[0, 2]], method=method, options=options, adjoint_params=())
         ys.sum().backward()
         assert ({0.0, 0.5} <= set(f.times)) is not perturb

@@ -22,7 +22,7 @@ PAIRS = [
 
 
 def gradients(f: Any, y0: Any, wrt: tuple[Tensor, ...], method: str, gradient: str, params: Any) -> tuple[Tensor, ...]:
-    ys = odebench.odeint(f, y0, T, method=method, gradient=gradient, params=params, options={"step_size": 0.05})
+    ys = odebench.odeint(f, y0, T, method=method, gradient=gradient, params=params, options={"dt": 0.05})
     return torch.autograd.grad((ys.abs() ** 2).sum() + ys.real.sum(), wrt)
 
 
@@ -86,7 +86,7 @@ def test_a_start_may_be(kind: str, method: str, gradient: str) -> None:
     for how in ("direct", gradient):
         ys = odebench.odeint(
             lambda t, y: rate * torch.sin(y) * torch.cos(t), y0, times,
-            method=method, gradient=how, params=(rate,), options={"step_size": 0.05},
+            method=method, gradient=how, params=(rate,), options={"dt": 0.05},
         )  # fmt: skip
         found.append(torch.autograd.grad(ys.square().sum(), (leaf, rate)))
     for b, a in zip(*found, strict=True):
@@ -101,7 +101,7 @@ def test_parameters_that_another_network_made_pass_their_gradient_on(method: str
         made = seed.exp()
         ys = odebench.odeint(
             lambda t, y, w=made: torch.tanh(y @ w), start(), T,
-            method=method, gradient=how, params=(made,), options={"step_size": 0.02},
+            method=method, gradient=how, params=(made,), options={"dt": 0.02},
         )  # fmt: skip
         found.append(torch.autograd.grad(ys.square().sum(), seed)[0])
     assert float((found[1] - found[0]).norm() / found[0].norm()) < (1e-2 if gradient == "adjoint" else 1e-11)

@@ -27,7 +27,7 @@ def decay(t: Tensor, y: Any) -> Any:
 @pytest.mark.parametrize("step", [None, 0.1])
 @pytest.mark.parametrize("method", ["dopri5", "kvaerno3", "alf", "reversible_heun", "rk4", "implicit_adams"])
 def test_a_field_that_turns_nan_is_said_to_and_when(method: str, step: float | None, gradient: str) -> None:
-    options = None if step is None else {"step_size": step}
+    options = None if step is None else {"dt": step}
     with pytest.raises(odebench.Divergence, match=r"not finite (just after t = 0\.[45]|at t = 0\.(5|75))"):
         odebench.odeint(gone, ONES, T, method=method, gradient=gradient, params=(), options=options)
 
@@ -48,7 +48,7 @@ def test_a_field_that_is_nan_only_on_the_way_back_is_said_to_be() -> None:
 
 
 def test_a_solution_that_runs_away_is_no_answer() -> None:
-    for options in (None, {"step_size": 0.01}):
+    for options in (None, {"dt": 0.01}):
         for y0 in (ONES, ONES[0]):
             with pytest.raises(odebench.Divergence, match="not finite"):
                 odebench.odeint(lambda t, y: y * y, y0, 4 * T, options=options)
@@ -72,9 +72,10 @@ def test_the_step_limit_ends_the_solve() -> None:
 
 def test_steps_too_many_to_hold_are_refused_before_they_fill_the_memory() -> None:
     with pytest.raises(odebench.UsageError, match=r"1e\+12 steps"):
-        odebench.odeint(decay, ONES, T, method="rk4", options={"step_size": 1e-12})
+        odebench.odeint(decay, ONES, T, method="rk4", options={"dt": 1e-12})
 
 
+RK4 = {"method": "rk4"}
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "times that go both ways": ({"t": torch.tensor([0.0, 1.0, 0.5])}, "strictly increasing or strictly decreasing"),
     "a time twice": ({"t": torch.tensor([0.0, 1.0, 1.0])}, "strictly increasing or strictly decreasing"),
@@ -101,16 +102,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "tolerances of another number": ({"y0": (ONES, ONES), "rtol": (1e-3,)}, "1 entries and y0 2"),
     "a tolerance to be learnt": ({"rtol": torch.tensor(0.1, requires_grad=True)}, "rtol requires a gradient"),
     "an unknown option": ({"options": {"max_step_size": 1.0}}, "no option 'max_step_size'; did you mean"),
-    "a step of nothing": ({"options": {"step_size": 0.0}}, "step_size must be positive"),
-    "a step that is no number": ({"options": {"step_size": "small"}}, "step_size must be a number"),
+    "a step of nothing": (RK4 | {"options": {"step_size": 0.0}}, "step_size must be positive"),
+    "a step that is no number": (RK4 | {"options": {"step_size": "small"}}, "step_size must be a number"),
     "a norm that is none": ({"options": {"norm": "maxi"}}, "norm must be one of"),
-    "two grids": ({"options": {"step_size": 0.1, "grid_constructor": lambda f, y, t: t}}, "give one of them"),
-    "a grid that ends elsewhere": ({"options": {"grid_constructor": lambda f, y, t: t[:2]}}, "the grid runs from"),
-    "a grid that is none": ({"options": {"grid_constructor": lambda f, y, t: None}}, "must return a 1-D tensor"),
-    "tolerances' options at fixed steps": ({"method": "rk4", "options": {"first_step": 0.1}}, "these steps are fixed"),
-    "perturb where steps are chosen": ({"options": {"perturb": True}}, "jump_t"),
-    "interpolation": ({"method": "rk4", "options": {"interp": "cubic"}}, "nothing is interpolated"),
-    "an order for Adams as an option": ({"options": {"max_order": 5}}, "its own option"),
+    "two grids": (RK4 | {"options": {"step_size": 0.1, "grid_constructor": lambda f, y, t: t}}, "give one of them"),
+    "a grid that ends elsewhere": (
+        RK4 | {"options": {"grid_constructor": lambda f, y, t: t[:2]}},
+        "the grid runs from",
+    ),
+    "a grid that is none": (RK4 | {"options": {"grid_constructor": lambda f, y, t: None}}, "must return a 1-D tensor"),
+    "a suite's options at fixed steps": (RK4 | {"options": {"controller": "pi"}}, "these steps are fixed"),
+    "an order that Adams methods have not": (
+        {"method": "implicit_adams", "options": {"max_order": 8}},
+        "go up to order 5; give 5 or less",
+    ),
+    "an order by two ways": ({"method": {"abm": {"order": 4}}, "options": {"max_order": 5}}, "leave out max_order"),
+    "an order below all of theirs": ({"method": "abm", "options": {"max_order": 1}}, "the method of order 1 is euler"),
+    "an order that is none": ({"method": "explicit_adams", "options": {"max_order": "high"}}, "a whole number"),
+    "explicit and implicit": ({"method": "explicit_adams", "options": {"implicit": True}}, "name implicit_adams"),
     "jumps in a table": ({"options": {"jump_t": torch.zeros(1, 1)}}, "1-D tensor of times"),
     "SciPy": ({"method": "scipy_solver"}, "use dopri5, dopri8 or, for stiff problems, kvaerno5"),
     "a method of a later torchdiffeq": ({"method": "radauIIA5"}, "kvaerno3"),
@@ -143,7 +152,7 @@ def test_errors_that_torchdiffeq_raises_can_be_caught_as_such() -> None:
     with pytest.raises(ValueError, match="adjoint_options"):
         odebench.odeint_adjoint(decay, ONES, T, options={}, adjoint_method="rk4", adjoint_params=())
     with pytest.raises(odebench.UsageError, match="the steps back are fixed"):
-        odebench.odeint_adjoint(decay, ONES, T, method="rk4", adjoint_options={"first_step": 0.1}, adjoint_params=())
+        odebench.odeint_adjoint(decay, ONES, T, method="rk4", adjoint_options={"controller": "pi"}, adjoint_params=())
     with pytest.raises(odebench.UsageError, match="seminorm"):
         odebench.odeint_adjoint(decay, ONES, T, adjoint_options={"norm": "semi"}, adjoint_params=())
 

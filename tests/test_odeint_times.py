@@ -41,7 +41,7 @@ def test_at_fixed_steps_they_are_those_of_the_steps_taken(gradient: Any, method:
     def solve(y0: Tensor, w: Tensor, t: Tensor) -> Any:
         return odebench.odeint(
             lambda s, y: torch.tanh(y @ w) * torch.cos(s) + 0.3 * s, y0, t,
-            method=method, gradient=gradient, params=(w,), options=None if step is None else {"step_size": step},
+            method=method, gradient=gradient, params=(w,), options=None if step is None else {"dt": step},
         )  # fmt: skip
 
     assert torch.autograd.gradcheck(solve, (START[:1].clone().requires_grad_(), W, times()))
@@ -50,7 +50,7 @@ def test_at_fixed_steps_they_are_those_of_the_steps_taken(gradient: Any, method:
 def test_a_solution_does_not_change_because_its_times_want_a_gradient() -> None:
     stepped = [("dopri5", 0.2), ("rk4", None), ("alf", 0.1), ("explicit_adams", 0.05), ("dopri5", None)]
     for method, step in stepped:
-        options = None if step is None else {"step_size": step}
+        options = None if step is None else {"dt": step}
         t = times()
         both = [odebench.odeint(field, START, s, method=method, options=options) for s in (t, t.detach())]
         assert torch.equal(*both)
@@ -69,8 +69,8 @@ def test_a_solution_does_not_change_because_its_times_want_a_gradient() -> None:
     ],
 )
 def test_otherwise_they_are_those_of_the_flow(method: str, gradient: str, step: float | None) -> None:
-    exact = gradients(times(), method="rk4", options={"step_size": 0.005})
-    options = None if step is None else {"step_size": step}
+    exact = gradients(times(), method="rk4", options={"dt": 0.005})
+    options = None if step is None else {"dt": step}
     got = gradients(times(), method=method, gradient=gradient, params=(W,), options=options, rtol=1e-9, atol=1e-10)
     assert apart(got, exact) < 1e-5
 
@@ -107,7 +107,7 @@ def test_a_jump_leaves_them_right() -> None:
     def f(s: Tensor, y: Tensor) -> Tensor:
         return -y if s < 0.5 else 2 * y
 
-    for options in ({"jump_t": torch.tensor([0.5])}, {"step_size": 0.02, "jump_t": torch.tensor([0.5])}):
+    for options in ({"jump_t": torch.tensor([0.5])}, {"dt": 0.02, "jump_t": torch.tensor([0.5])}):
         ys = odebench.odeint(f, torch.ones((), dtype=D), t, options=options)
         (bar,) = torch.autograd.grad(ys[-1], t)
         end = torch.exp(torch.tensor(0.5, dtype=D)).item()

@@ -402,7 +402,7 @@ def test_what_cannot_step_apart_is_refused_and_told_what_to_do(y0: Any, method: 
 
 def test_fixed_steps_take_no_option_of_the_control() -> None:
     with pytest.raises(UsageError, match="'per_sample' is for steps chosen by tolerances"):
-        odeint(lambda t, y: -y, ROWS, step_size=0.1)
+        odeint(lambda t, y: -y, ROWS, dt=0.1)
 
 
 def test_a_fault_names_its_sample() -> None:

@@ -60,7 +60,7 @@ def test_a_step_preserves_areas(solver: Spec) -> None:
 def test_time_runs_backwards_over_the_same_states(solver: Spec) -> None:
     bound = posed(solver)
     there = torch.tensor([0.0, 2.0], dtype=torch.float64)
-    options = {"step_size": 0.01}
+    options = {"dt": 0.01}
     with torch.no_grad():
         end = odeint(bound.f, bound.y0, there, method=solver, options=options)[-1]
         start = odeint(bound.f, end, there.flip(0), method=solver, options=options)[-1]
@@ -72,9 +72,7 @@ def test_time_runs_backwards_over_the_same_states(solver: Spec) -> None:
 def test_a_pair_of_tensors_is_taken_for_the_two_halves() -> None:
     q0, p0 = torch.tensor([1.0, 0.0], dtype=torch.float64), torch.tensor([0.0, 0.5], dtype=torch.float64)
     t = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    q, p = odeint(
-        lambda t, y: (y[1], -y[0]), (q0, p0), t, method="stormer_verlet", options={"step_size": 1e-3}, params=()
-    )
+    q, p = odeint(lambda t, y: (y[1], -y[0]), (q0, p0), t, method="stormer_verlet", options={"dt": 1e-3}, params=())
     assert torch.allclose(q[-1], q0 * torch.cos(t[-1]) + p0 * torch.sin(t[-1]), atol=1e-6)
     assert torch.allclose(p[-1], p0 * torch.cos(t[-1]) - q0 * torch.sin(t[-1]), atol=1e-6)
 
@@ -88,9 +86,7 @@ def test_a_slope_that_depends_on_time_is_taken_at_its_own_time() -> None:
     y0, ts = torch.tensor([0.3, -0.2], dtype=torch.float64), torch.tensor([0.0, 2.0], dtype=torch.float64)
     true = odeint(f, y0, ts, method="vern9", rtol=1e-12, atol=1e-13)[-1]
     for solver, order in (("stormer_verlet", 2), ("leapfrog", 2), ("yoshida4", 4)):
-        errors = [
-            float((odeint(f, y0, ts, method=solver, options={"step_size": h})[-1] - true).norm()) for h in (0.05, 0.025)
-        ]
+        errors = [float((odeint(f, y0, ts, method=solver, options={"dt": h})[-1] - true).norm()) for h in (0.05, 0.025)]
         assert torch.log2(torch.tensor(errors[0] / errors[1])).item() == pytest.approx(order, abs=0.1), solver
 
 

@@ -222,7 +222,7 @@ def test_what_cannot_be_undone_or_transposed_is_refused_with_a_sentence() -> Non
 
 def test_second_derivatives_are_refused_with_a_sentence() -> None:
     y0 = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
-    ys = odeint(lambda t, y: -y * y, y0, torch.tensor([0.0, 1.0]), method="kvaerno3", options={"step_size": 0.5})
+    ys = odeint(lambda t, y: -y * y, y0, torch.tensor([0.0, 1.0]), method="kvaerno3", options={"dt": 0.5})
     with pytest.raises(Refusal, match="second derivatives through implicit stages"):
         torch.autograd.grad(ys[-1].sum(), y0, create_graph=True)
 

@@ -18,7 +18,7 @@ from odebench.spec import Spec
 
 D = torch.float64
 T = torch.tensor([0.0, 2.0], dtype=D)
-HOW = {"method": "leapfrog", "options": {"step_size": 0.1}}
+HOW = {"method": "leapfrog", "options": {"dt": 0.1}}
 
 
 def halves(first: Callable[..., Tensor], second: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -194,7 +194,7 @@ def test_a_friction_of_nothing_splits_and_its_derivative_does_not() -> None:
         return torch.stack((y[1], -y[0] - g * y[1]))
 
     y0, t = torch.tensor([1.0, 0.5], dtype=torch.float64), torch.tensor([0.0, 10.0], dtype=torch.float64)
-    given: dict[str, Any] = {"method": "leapfrog", "params": (g,), "options": {"step_size": 0.1}}
+    given: dict[str, Any] = {"method": "leapfrog", "params": (g,), "options": {"dt": 0.1}}
     with pytest.raises(Refusal, match="derivative of f in a parameter does not split"):
         odeint(damped, y0, t, gradient="reversible", **given)
     found = [

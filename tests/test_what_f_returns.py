@@ -105,7 +105,7 @@ def solved(f: Any, method: Any, **more: Any) -> Tensor:
 @pytest.mark.parametrize("solver", [s for s in SOLVERS if s.name not in SPLIT], ids=str)
 @pytest.mark.parametrize("name", KEEPING)
 def test_every_scheme_solves_what_answers_in_memory_of_its_own(name: str, solver: Spec) -> None:
-    options = {"step_size": 0.125}
+    options = {"dt": 0.125}
     got = solved(KEEPING[name](), solver, options=options)
     torch.testing.assert_close(got, solved(lambda t, y: circle(y), solver, options=options), rtol=1e-14, atol=1e-14)
 
@@ -128,7 +128,7 @@ def test_solved_backwards_in_time_and_in_parts_too(name: str) -> None:
             return self.one(t, y[0]), self.other(t, y[1])
 
     y0, ts = torch.tensor([1.0, 0.0], dtype=D), torch.tensor([1.0, 0.0], dtype=D)
-    one, other = odebench.odeint(Both(), (y0, y0.flip(0)), ts, method="rk4", options={"step_size": 0.1})
+    one, other = odebench.odeint(Both(), (y0, y0.flip(0)), ts, method="rk4", options={"dt": 0.1})
     assert one[-1].tolist() == pytest.approx([math.cos(1), math.sin(1)], abs=1e-5)
     assert other[-1].tolist() == pytest.approx([-math.sin(1), math.cos(1)], abs=1e-5)
 
@@ -139,7 +139,7 @@ def test_other_precisions_do_too(method: str, dtype: torch.dtype) -> None:
     out = torch.zeros(2, dtype=dtype)
     y0 = torch.tensor([1.0, 0.0], dtype=dtype)
     # Steps are long enough for single precision.
-    options = {"step_size": 0.1}
+    options = {"dt": 0.1}
     got = odebench.odeint(lambda t, y: out.copy_(circle(y)), y0, T, method=method, options=options)
     true = odebench.odeint(lambda t, y: circle(y), y0, T, method=method, options=options)
     torch.testing.assert_close(got, true, rtol=0, atol=0)
@@ -191,5 +191,5 @@ def test_a_buffer_that_is_renewed_where_gradients_are_taken(gradient: str) -> No
 
 @pytest.mark.parametrize("method", ["dopri5", "rk4"])
 def test_taking_to_a_buffer_late(method: str) -> None:
-    got = solved(Late(), method, options={"step_size": 0.125})
-    torch.testing.assert_close(got, solved(lambda t, y: circle(y), method, options={"step_size": 0.125}))
+    got = solved(Late(), method, options={"dt": 0.125})
+    torch.testing.assert_close(got, solved(lambda t, y: circle(y), method, options={"dt": 0.125}))

@@ -384,6 +384,6 @@ def test_what_only_looks_like_a_generator_is_none(how: str) -> None:
             return out
 
         params = tuple(module.parameters())
-        ys = odebench.odeint(f, y0, T, method="alf", gradient=each, params=params, options={"step_size": 0.1})
+        ys = odebench.odeint(f, y0, T, method="alf", gradient=each, params=params, options={"dt": 0.1})
         found.append(torch.cat([g.flatten() for g in torch.autograd.grad(ys.square().sum(), (y0, *params))]))
     torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)

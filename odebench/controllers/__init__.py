@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from odebench.controllers.adaptive import Adaptive, largest, rms
+from odebench.controllers.carrying import Carrying
 from odebench.controllers.fixed import Fixed, Replay
 from odebench.registry import Entry, steppings
 
-__all__ = ["Adaptive", "Fixed", "Replay", "largest", "rms"]
+__all__ = ["Adaptive", "Carrying", "Fixed", "Replay", "largest", "rms"]
 
 steppings.add(Entry("stepping", "fixed", Fixed, "Equal steps: `steps` of them, or steps of length `dt`"))
 steppings.add(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import copysign, inf, isfinite
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,7 +61,7 @@ class Adaptive:
 
     It is measured over the whole batch by `norm`: `rms`, `max`, or in Python a function of a tensor shaped like the
     state that gives one number. A trial that fails is retaken smaller; the first step follows Hairer's heuristic
-    unless `first_step` is given. `controller`: i, pi, pid. With i the steps are torchdiffeq's, but that a step may
+    unless `first_step` is given. `controller`: i, pi, pid. With i the law is torchdiffeq's, but that a step may
     shrink after an accepted one too. In Python `rtol` and `atol` may be tensors, one tolerance for each element of y.
 
     No step is longer than `max_step`, but by up to 0.1 % to land, nor shorter than `min_step` but to land. A step of
@@ -100,11 +100,11 @@ class Adaptive:
         if self.controller not in _FILTERS:
             raise ValueError(f"controller must be one of {', '.join(_FILTERS)}; got {self.controller!r}")
         if not (0 < self.safety < 1 and 0 < self.min_factor < 1 < self.max_factor):
-            raise ValueError("safety and min_factor must be in (0, 1), max_factor above 1")
+            raise ValueError("safety and min_factor (dfactor) must be in (0, 1), max_factor (ifactor) above 1")
         if self.first_step is not None and not 0 < self.first_step < inf:
             raise ValueError(f"first_step must be positive; got {self.first_step!r}")
         if self.max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1; got {self.max_steps!r}")
+            raise ValueError(f"max_steps (max_num_steps) must be at least 1; got {self.max_steps!r}")
         if not callable(self.norm) and self.norm not in _NORMS:
             raise ValueError(f"norm must be one of {', '.join(_NORMS)}, or in Python a function; got {self.norm!r}")
         if not 0 <= self.min_step < self.longest:
@@ -154,6 +154,14 @@ class Adaptive:
 
     def mesh(self, ts: tuple[float, ...]) -> None:
         """Unknown before walking."""
+
+    def landings(self, ts: tuple[float, ...]) -> Sequence[int]:
+        """All of `ts`, or the last one with `dense`."""
+        return (len(ts) - 1,) if self.dense else range(1, len(ts))
+
+    def approach(self, dt: float, left: float) -> float:
+        """As long as the error allows, so that the last one before a landing may be a sliver."""
+        return dt
 
     def first(
         self, f: Field, stepper: Stepper, ts: tuple[float, ...], state: State

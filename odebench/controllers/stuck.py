@@ -43,7 +43,7 @@ class LastTrial:
 
     def exhausted(self, limit: int) -> SolveError:
         """Too many steps were tried."""
-        cause = self._cause() or "raise max_steps or the tolerance"
+        cause = self._cause() or "raise max_steps (max_num_steps in odeint's options) or the tolerance"
         return SolveError(f"{self._whose}{limit} steps were tried and t = {self.t:.6g} reached; {cause}")
 
     @property

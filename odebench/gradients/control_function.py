@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from odebench.controllers import Adaptive
-from odebench.errors import Refusal
 from odebench.gradients.direct import slopes
 from odebench.integrate import walk
 from odebench.types import Field, Mesh, Sloped, State, Step, Stepper, Trace, Verdict, can
@@ -23,12 +22,6 @@ def solve(
     f: Field, y0: Tensor, ts: tuple[float, ...], stepper: Stepper, control: Adaptive, trace: Trace | None
 ) -> Tensor:
     """The solution at `ts`, its graph that of the steps and of the choice of their lengths."""
-    if control.dense:
-        raise Refusal("`control` is differentiated through where saved times are landed on; leave out `dense`")
-    if control.per_sample:
-        raise Refusal(
-            "`control` is differentiated through where the whole batch takes one step; leave out `per_sample`"
-        )
     leaves = slopes(stepper)
     assert leaves is not None, "the gradient refuses schemes whose state is not known to scale"
     lengths: Lengths = {}

@@ -44,10 +44,14 @@ class Direct:
         return None
 
     def misfit(self, control: Controller) -> str | None:
-        """Through the choice of steps it goes where the whole batch takes them."""
-        if not (self.control and getattr(control, "per_sample", False)):
+        """Through the choice of steps it goes where the whole batch takes them, and lands on the saved times."""
+        if not (self.control and isinstance(control, Adaptive)):
             return None
-        return "`control` is differentiated through where the whole batch takes one step; leave out `per_sample`"
+        if control.dense:
+            return "`control` is differentiated through where saved times are landed on; leave out `dense`"
+        if control.per_sample:
+            return "`control` is differentiated through where the whole batch takes one step; leave out `per_sample`"
+        return None
 
     def solve(
         self,
@@ -59,11 +63,7 @@ class Direct:
         control: Controller,
         trace: Trace | None = None,
     ) -> Tensor:
-        """The solution at `ts`, shape (len(ts), *y0.shape).
-
-        Raises:
-            Refusal: `control` is to be differentiated, and output is dense.
-        """
+        """The solution at `ts`, shape (len(ts), *y0.shape)."""
         import torch
 
         from odebench.integrate import walk

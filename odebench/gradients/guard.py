@@ -38,6 +38,8 @@ class Guard:
     span: float = 0.0
     strict: bool = True  # what else f depends on is an error; else it is a constant
     is_module: bool = True  # so that data which changed since can be put back
+    keeps: bool = False  # graphs that are older than the solve are gone through at every evaluation
+    argument: str = "params"  # by which `known` are named, for messages
     suspects: bool = False  # f can reach a leaf that requires a gradient and is none of `known`
 
     def moments(self) -> Moments | None:
@@ -108,7 +110,7 @@ class Moments:
         return both
 
 
-def refuse_stranger(name: str, leaf: Tensor, t: float | None = None) -> None:
+def refuse_stranger(name: str, leaf: Tensor, t: float | None = None, argument: str = "params") -> None:
     """
     Raises:
         UsageError: f depends on `leaf`, whose gradient would be lost.
@@ -116,5 +118,5 @@ def refuse_stranger(name: str, leaf: Tensor, t: float | None = None) -> None:
     when = "" if t is None else f" at t = {t:.6g}"
     raise UsageError(
         f"{name}: f depends{when} on a tensor of shape {tuple(leaf.shape)} that requires a gradient and is none of its "
-        "parameters; name all that f depends on in params=(…), or detach it"
+        f"parameters; name all that f depends on in {argument}=(…), or detach it"
     )

@@ -11,7 +11,7 @@ from warnings import warn
 import torch
 from torch import Tensor
 
-from odebench.autodiff import held_by_somebody, leaves, unhooked
+from odebench.autodiff import graphs_kept, held_by_somebody, leaves, unhooked
 from odebench.errors import UsageError
 from odebench.gradients.guard import Guard, Moments, Otherwise, refuse_stranger
 from odebench.types import Field, Params
@@ -46,7 +46,7 @@ class Return:
         Raises:
             UsageError: f depends on what it may not, or on tensors that it made in an earlier call.
         """
-        with unhooked(params):
+        with unhooked(params), graphs_kept(guard is not None and guard.keeps):
             if guard is None:
                 yield cls(None, None, tolerance)
                 return
@@ -152,7 +152,7 @@ class Return:
             seen = leaves([dy], stops)
             for leaf in held_by_somebody(seen) if guard.strict else ():
                 if id(leaf) not in known:
-                    refuse_stranger(guard.name, leaf, float(t))
+                    refuse_stranger(guard.name, leaf, float(t), guard.argument)
             found = {id(leaf) for leaf in seen} | {id(x) for x in stops}
         if self.probes < _PROBES and isinstance(t, float) and guard.used - found:
             self.probes += 1

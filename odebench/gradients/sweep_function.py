@@ -17,7 +17,22 @@ from odebench.gradients.return_pass import Return
 from odebench.gradients.rounds_back import Way, go_back
 from odebench.integrate import Walk, advance_of, look, places, walk
 from odebench.solvers import RungeKutta
-from odebench.types import Controller, Field, Mesh, Params, Staged, State, Step, Stepper, Tick, Trace, Unpulling, can
+from odebench.types import (
+    Controller,
+    Field,
+    Linear,
+    Mesh,
+    Params,
+    Staged,
+    StagedInside,
+    State,
+    Step,
+    Stepper,
+    Tick,
+    Trace,
+    Unpulling,
+    can,
+)
 
 if TYPE_CHECKING:
     from odebench.gradients.sweep import Sweep
@@ -201,6 +216,8 @@ def _recalling(f: Field, params: Params, ctx: Any, back: Return) -> Back:
             kept = ctx.memo[index + 1][0]
         back.put(index)
         if inside:
+            if how.by_stage and back.moments is None and can(stepper, StagedInside):
+                return before, *stepper.pull_inside(f, t, dt, before, bar, inside, ys_bar, params)
             return before, *_pulled(f, stepper, tick, before, bar, inside, ys_bar, params)
         # Random numbers are drawn in the order of the stages, which a transpose by stages turns round.
         if how.by_stage and back.moments is None:
@@ -272,6 +289,15 @@ def _pulled(
     params: Params,
 ) -> tuple[State, Params]:
     """The transpose of a step that is looked into, taped whole: what lies inside it hangs on all of its stages."""
+    t, dt, _ = tick
+    if can(stepper, Linear):  # what lies inside need not be made again
+
+        def opened(*state: Tensor) -> State:
+            after, slopes = stepper.looked_into(f, t, dt, state)
+            return (*after, *slopes)
+
+        (y_bar, *rest), share = vjp(opened, before, (*bar, *stepper.spread(dt, inside, ys_bar)), params)
+        return (y_bar + ys_bar.sum(0), *rest), share
 
     def stepped(*state: Tensor) -> State:
         after, ys = look(f, stepper, tick, state, inside)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from odebench.controllers import Replay
+from odebench.errors import SolveError
 from odebench.gradients import Direct
 from odebench.gradients.moving import Moving
 from odebench.integrate import timed
@@ -135,6 +136,8 @@ class TorchTrial:
         self.ys = None
         try:
             loss.backward()  # type: ignore[no-untyped-call]
+        except SolveError:  # an AssertionError too, and it says already what it means
+            raise
         except AssertionError as error:
             raise self.pair.fault(error) from error
 

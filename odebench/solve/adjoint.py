@@ -11,6 +11,7 @@ from odebench import registry
 from odebench.solve.call import Steps, drive
 from odebench.solve.dependence import Wanted, params_of
 from odebench.solve.faults import WrongValue
+from odebench.solve.idle_options import heeded
 from odebench.solve.left_out import refuse_events
 from odebench.solve.methods import named, stepper_of
 from odebench.solve.pieces import Pair
@@ -62,11 +63,23 @@ def odeint_adjoint(
         raise WrongValue("func is no torch.nn.Module: give adjoint_params=(…), the tensors it depends on; () for none")
     if adjoint_method not in (None, method) and options is not None and adjoint_options is None:
         raise WrongValue("adjoint_method differs from method: give adjoint_options too, {} for none")
-    spec = named(method)
+    spec, options = heeded(named(method), options)
+    back_spec, adjoint_options = _back(spec, method, adjoint_method, adjoint_options)
     given = tuple(adjoint_params) if adjoint_params is not None else None
-    params = params_of(func, given, _ADJOINT)
+    params = params_of(func, given, _ADJOINT, "adjoint_params")
     own = {name: x for name, x in (("rtol", adjoint_rtol), ("atol", adjoint_atol)) if x is not None}
-    back = way_back(y0, t, spec, adjoint_method, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
+    back = way_back(y0, t, spec, back_spec, own, {"rtol": rtol, "atol": atol}, options, adjoint_options)
     pair = Pair(stepper_of(spec), back, f"{spec} with adjoint", spec)
     # Whoever names a part of the parameters wants no other gradient, as with torchdiffeq.
-    return drive(func, y0, t, pair, Wanted(params, strict=given is None), Steps(rtol, atol, options))
+    wanted = Wanted(params, strict=given is None, argument="adjoint_params")
+    return drive(func, y0, t, pair, wanted, Steps(rtol, atol, options))
+
+
+def _back(
+    forward: Spec, method: Any, adjoint_method: Any, adjoint_options: Mapping[str, Any] | None
+) -> tuple[Spec, Mapping[str, Any] | None]:
+    """The scheme of the way back and its options, those left out that it does not follow."""
+    if adjoint_options is None:
+        return forward if adjoint_method is None else named(adjoint_method), None
+    own = method if adjoint_method is None else adjoint_method
+    return heeded(named(own), adjoint_options, "adjoint_options")

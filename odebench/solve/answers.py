@@ -20,8 +20,9 @@ _SETTLING = 2  # calls after which it is known what f does with what it returns
 class Answers:
     """f as schemes call it.
 
-    The first answer must have the shapes of y (broadcasting would turn another one into a wrong solution) and be on its
-    device, and y must be left alone. An answer in another floating-point dtype is cast to that of y.
+    The first answer must have the shapes of y (broadcasting would turn another one into a wrong solution), in a tuple
+    but for axes of length 1, and be on its device, and y must be left alone. An answer in another floating-point dtype
+    is cast to that of y.
 
     Schemes keep answers, so one in memory that f keeps and writes to again is copied. Copying every answer would do
     as well, and cost every f a copy a call. Where no gradient is recorded, an answer that carries a graph (f switched
@@ -39,7 +40,9 @@ class Answers:
         self._plain = False  # nothing below is needed any more
         self._copies = self._marks = self._differentiates = self._casts = self._records = False
         self._hands = 0  # on an answer that nobody else holds, as this class counts them; 0 where that cannot be asked
-        self._first: list[tuple[Tensor, ...]] = []  # answers held while it is settled whether their memory comes again
+        # Memory of answers, held while it is settled whether it comes again. The answers are let go of, for a leaf that
+        # f made for one would look like somebody else's.
+        self._first: list[tuple[torch.UntypedStorage, ...]] = []
 
     def __call__(self, t: Tensor, y: Any) -> Any:
         """dy/dt, shaped like `y`: a tensor, or a tuple of them."""
@@ -109,9 +112,9 @@ class Answers:
 
     def _comes_again(self, answers: tuple[Tensor, ...]) -> bool:
         """An answer lies where an earlier one does that is still there."""
-        taken = {_place(d) for earlier in self._first for d in earlier} - {0}
-        self._first.append(answers)
-        return any(_place(d) in taken for d in answers)
+        taken = {memory.data_ptr() for earlier in self._first for memory in earlier} - {0}
+        self._first.append(tuple(d.untyped_storage() for d in answers))
+        return any(memory.data_ptr() in taken for memory in self._first[-1])
 
 
 def _wants_recording(error: RuntimeError) -> bool:
@@ -154,10 +157,6 @@ def _are_tensors(dy: Any) -> bool:
     return all(isinstance(d, Tensor) for d in _parts(dy))
 
 
-def _place(d: Tensor) -> int:
-    return d.untyped_storage().data_ptr()
-
-
 def _traced() -> bool:
     """Under a transform or a compiler tensors stand for others, and nothing can be asked of them."""
     return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
@@ -170,8 +169,11 @@ def _version(part: Tensor) -> int | None:
 def _look(dy: Any, y: Any, changed: bool) -> None:
     before, answer = _parts(y), _parts(dy)
     shapes, wanted = [getattr(d, "shape", type(d)) for d in answer], [part.shape for part in before]
-    if shapes != wanted or isinstance(y, Tensor) is not isinstance(dy, Tensor):
-        what = "a tensor" if isinstance(y, Tensor) else "a tuple of tensors"
+    single = isinstance(y, Tensor)
+    # Parts of a tuple are laid end to end, so axes of length 1 make no difference; those of one tensor would broadcast.
+    meant = shapes == wanted or (not single and _without_ones(shapes) == _without_ones(wanted))
+    if not meant or single is not isinstance(dy, Tensor):
+        what = "a tensor" if single else "a tuple of tensors"
         raise UsageError(f"f must return {what} shaped like y, {[*map(tuple, wanted)]}; got {shapes}")
     for d, part in zip(answer, before, strict=True):
         if d.device != part.device:
@@ -180,6 +182,11 @@ def _look(dy: Any, y: Any, changed: bool) -> None:
             raise UsageError(f"f answered in {d.dtype} and y is {part.dtype}; cast the answer, or y0, to the other's")
     if changed:
         raise UsageError("f changed y in place; it must return dy/dt as a tensor of its own")
+
+
+def _without_ones(shapes: list[Any]) -> list[Any]:
+    """The lengths of axes above 1; what is no shape stays."""
+    return [[n for n in shape if n != 1] if isinstance(shape, torch.Size) else shape for shape in shapes]
 
 
 def _parts(y: Any) -> tuple[Any, ...]:

@@ -38,7 +38,7 @@ def begin(
         begun = asked = Begun(field, params or (), pair)
     elif isinstance(how, Forward) and (known := known_beforehand(user, params)) is not None:
         # Every call is recorded, the first one too.
-        begun = asked = Begun(watched(field, known, pair.name), known, pair)
+        begun = asked = Begun(watched(field, known, pair.name, wanted.argument), known, pair)
     else:
         first = look(field, user, y0, ts, wanted, pair.name)
         asked = Begun(field, first.params, pair.under(first.guard))

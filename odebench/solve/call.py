@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from odebench import registry
+from odebench.controllers import Carrying
 from odebench.errors import Divergence, Refusal, UsageError
 from odebench.gradients import Backsolve, misfit
 from odebench.integrate import timed
@@ -17,13 +18,15 @@ from odebench.solve.answers import Answers, Asked
 from odebench.solve.beginning import Begun, begin
 from odebench.solve.beyond import explained
 from odebench.solve.dependence import Wanted, params_of
+from odebench.solve.first_argument import by_either_name
+from odebench.solve.idle_options import heeded
 from odebench.solve.landings import Rounding, Times, grain
 from odebench.solve.left_out import refuse_events, warn_of_callbacks
-from odebench.solve.methods import gradient_of, named, one_step_per_interval, stepper_of
+from odebench.solve.methods import gradient_of, named, stepper_of
 from odebench.solve.options import Options
 from odebench.solve.pieces import Pair, Route, solve
 from odebench.solve.states import Laid
-from odebench.solve.stepping import control_of, route_of, tolerances
+from odebench.solve.stepping import between_saves, control_of, route_of, tolerances
 from odebench.solve.times import arriving, kind, leaving, read_times
 from odebench.solvers import RungeKutta
 from odebench.spec import Spec
@@ -34,6 +37,23 @@ _SAMPLES = (
 )
 
 
+class Choices(TypedDict, total=False):
+    """What `odeint` takes by name alone, for type checkers."""
+
+    rtol: Any
+    atol: Any
+    method: str | Mapping[str, Any] | Spec | None
+    gradient: str | Mapping[str, Any] | Spec
+    options: Mapping[str, Any] | None
+    params: Sequence[Tensor] | None
+    event_fn: None
+
+
+@overload
+def odeint(f: Asked, y0: Any, t: Tensor, **choices: Unpack[Choices]) -> Any: ...
+@overload
+def odeint(*, func: Asked, y0: Any, t: Tensor, **choices: Unpack[Choices]) -> Any: ...
+@by_either_name
 def odeint(
     f: Callable[[Tensor, Any], Any],
     y0: Any,
@@ -50,9 +70,10 @@ def odeint(
     """Solve dy/dt = f(t, y), y(t[0]) = y0, and give the solution at every time of `t`.
 
     Args:
-        f: called as f(t, y), t a 0-dim tensor in the precision of y, whatever that of `t`; returns dy/dt, shaped like
-            y. t is in the span, but with kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the
-            last step; jump_t at both ends keeps them in, and leaves order 2 where f depends on t.
+        f: or `func`, torchdiffeq's name for it. Called as f(t, y), t a 0-dim tensor in the precision of y, whatever
+            that of `t`; returns dy/dt, shaped like y (in a tuple but for axes of length 1). t is in the span, but with
+            kvaerno4, kvaerno5 and yoshida4, whose nodes lead out of the first and the last step; jump_t at both ends
+            keeps them in, and leaves order 2 where f depends on t.
         y0: a floating-point or complex tensor of any shape, or a tuple of them.
         t: 1-D, strictly increasing or strictly decreasing. A saved time off the grid is landed on, not interpolated.
         rtol, atol: tolerances, for a scheme that estimates its error: numbers, or tensors that broadcast to y0; one for
@@ -86,9 +107,8 @@ def odeint(
     """
     refuse_events(event_fn)
     registry.load_builtins()
-    spec, how = named(method), Spec.from_data(gradient)
-    pair = Pair(stepper_of(spec), gradient_of(how, spec), f"{spec} with {how}", spec)
-    return drive(f, y0, t, pair, Wanted(params_of(f, params, how)), Steps(rtol, atol, options))
+    how = Spec.from_data(gradient)
+    return by_gradient(f, y0, t, named(method), how, Wanted(params_of(f, params, how)), Steps(rtol, atol, options))
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,13 @@ class Steps:
     options: Mapping[str, Any] | None
 
 
+def by_gradient(user: Asked, y0: Any, t: Tensor, method: Spec, how: Spec, wanted: Wanted, steps: Steps) -> Any:
+    """Solve with a method and a gradient by name."""
+    method, options = heeded(method, steps.options)
+    pair = Pair(stepper_of(method), gradient_of(how, method), f"{method} with {how}", method)
+    return drive(user, y0, t, pair, wanted, replace(steps, options=options))
+
+
 def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: Steps) -> Any:
     """Solve with a pair; `user` is f as it was given."""
     warn_of_callbacks(user)
@@ -107,13 +134,15 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     start = y0 if laid is None else laid.end_to_end(y0)
     _look_at(start)
     given_t, (t, ts) = t, read_times(t, start)
-    read = Options.read(steps.options)
-    control = _control(pair, read, steps, start, laid, t)
+    read = Options.read(steps.options, pair.method)
+    control = _control(pair, read, steps, start, laid, t, ts[-1] - ts[0])
     if len(ts) == 1:
         ys = start.unsqueeze(0).clone()
     else:
         saved, real = Times(ts, t.dtype), start.real.dtype if start.is_complex() else start.dtype
         route = route_of(saved, read, control, lambda: read.grid_constructor(user, y0, given_t))  # type: ignore[misc]
+        if isinstance(control, Carrying):
+            control = replace(control, marks=route.marks)
         near = grain(real, read.jump_t, saved)
         answers = Answers(user)
         f = answers if laid is None else laid.around(answers)
@@ -124,8 +153,10 @@ def drive(user: Asked, y0: Any, t: Tensor, pair: Pair, wanted: Wanted, steps: St
     return ys if laid is None else laid.parts(ys)
 
 
-def _control(pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid | None, t: Tensor) -> Controller:
-    """What chooses the steps of `pair` from `start`.
+def _control(
+    pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid | None, t: Tensor, span: float
+) -> Controller:
+    """What chooses the steps of `pair` from `start` over `span`.
 
     Raises:
         UsageError: options or tolerances make no sense.
@@ -134,8 +165,9 @@ def _control(pair: Pair, read: Options, steps: Steps, start: Tensor, laid: Laid 
     rtol, atol, norm = steps.rtol, steps.atol, read.norm
     if laid is not None:
         rtol, atol, norm = laid.spread("rtol", rtol), laid.spread("atol", atol), laid.norm(norm)
-    hops = one_step_per_interval(pair.method, pair.stepper)
-    control = control_of(hops, read, tolerances(rtol, atol, start), norm, Rounding.of(t))
+    tolerated = tolerances(rtol, atol, start)
+    control = control_of(pair.method, pair.stepper, read, tolerated, norm, span, Rounding.of(t))
+    control = between_saves(control, pair, read)
     refused = (
         control.refusal(pair.stepper)
         or pair.gradient.refusal(pair.stepper)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odebench import registry
-from odebench.autodiff import Edge, ancestry, held_by_somebody, made_of, moment
+from odebench.autodiff import Ancestry, Edge, ancestry, held_by_somebody, made_of, moment
 from odebench.closure import Closure
 from odebench.errors import UsageError
 from odebench.gradients.guard import Guard, refuse_stranger
@@ -26,8 +26,12 @@ def is_direct(gradient: Spec) -> bool:
     return registry.gradients.get(gradient.name).name == "direct"
 
 
-def params_of(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: Spec) -> Params | None:
+def params_of(
+    f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: Spec, argument: str = "params"
+) -> Params | None:
     """What to differentiate in, as it was given: without `params` f's own, None, if f is a module.
+
+    `argument` is what `params` are called where they are given.
 
     Asked for rather than guessed, since a silent zero gradient is the worst answer.
 
@@ -38,14 +42,14 @@ def params_of(f: Callable[..., Any], params: Sequence[Tensor] | None, gradient: 
         given = tuple(params)
         for each in given:
             if not isinstance(each, Tensor):
-                raise WrongType(f"params must be tensors that f depends on; got {type(each).__name__} {each!r:.60}")
+                raise WrongType(f"{argument} must be tensors f depends on; got {type(each).__name__} {each!r:.60}")
         return wanted(given)
     if is_direct(gradient):
         return ()
     if isinstance(f, nn.Module):
         return None
     raise UsageError(
-        f"f is no torch.nn.Module, so gradient {gradient} needs params=(…), the tensors f depends on; () for none"
+        f"f is no torch.nn.Module, so gradient {gradient} needs {argument}=(…), the tensors f depends on; () for none"
     )
 
 
@@ -59,14 +63,18 @@ class Wanted:
     """The tensors to differentiate in; None for f's own parameters, those included that its first call makes.
 
     `strict`: another tensor that f depends on and that requires a gradient is an error; else it is a constant.
+    `argument` is the one by which whoever solves can name them, for messages.
     """
 
     params: Params | None
     strict: bool = True
+    argument: str = "params"
 
 
-def watched(field: Field, params: Params, name: str) -> Field:
+def watched(field: Field, params: Params, name: str, argument: str) -> Field:
     """`field` for a gradient that records every call: what f depends on is looked at in the first one.
+
+    `name` and `argument` are those of messages.
 
     Raises (when it is called):
         UsageError: f depends on something beside `params` that requires a gradient.
@@ -78,9 +86,9 @@ def watched(field: Field, params: Params, name: str) -> Field:
         dy = field(t, y)
         if not seen:
             seen = True
-            for leaf in held_by_somebody(ancestry([dy], [] if y.is_leaf else [y])[0]):
+            for leaf in held_by_somebody(ancestry([dy], [] if y.is_leaf else [y]).leaves):
                 if id(leaf) not in known and not _shares(leaf, y):
-                    refuse_stranger(name, leaf)
+                    refuse_stranger(name, leaf, argument=argument)
         return dy
 
     return asked
@@ -157,49 +165,60 @@ def look(
         assert isinstance(user, nn.Module), "for anything else params are asked for"
         params = wanted(tuple(user.parameters()))
     made = [p for p in params if not p.is_leaf]
-    found, edges = ancestry([answer], made, since)
-    direct = [leaf for leaf in held_by_somebody(found) if not _shares(leaf, y0)]
-    located = _located(edges, closure.tensors, name)
-    upstream = {id(x): x for x in _upstream([*made, *located])}
+    found = ancestry([answer], made, since)
+    direct = [leaf for leaf in held_by_somebody(found.leaves) if not _shares(leaf, y0)]
+    located = _located(found.edges, closure.tensors, want.argument, name)
+    origins = [ancestry([x], made) for x in located]
     known = {id(p) for p in params}
-    for leaf in [*direct, *_upstream(located)]:
+    for leaf in [*direct, *(leaf for origin in origins for leaf in origin.leaves)]:
         if want.strict and id(leaf) not in known:
-            refuse_stranger(name, leaf)
-    first = _first(world, name, params, located, direct, upstream, answer, y0, ts)
-    first.guard.is_module, first.guard.strict = isinstance(user, nn.Module), want.strict
-    first.guard.suspects = want.strict and any(x.is_leaf and id(x) not in known for x in closure.tensors)
-    return first
-
-
-def _first(
-    world: Surroundings,
-    name: str,
-    params: Params,
-    located: list[Tensor],
-    direct: list[Tensor],
-    upstream: dict[int, Tensor],
-    answer: Tensor,
-    y0: Tensor,
-    ts: tuple[float, ...],
-) -> First:
-    """What a tensor was made of before the solve gets its gradient by way of that tensor, once and as a whole."""
-    used = {id(x) for x in direct}
-    both = next((x for x in params if id(x) in upstream and id(x) in used), made_of((*params, *located)))
-    if both is not None:
-        raise UsageError(
-            f"{name}: f depends on a tensor of shape {tuple(both.shape)} both directly and through a tensor made "
-            "from it before the solve, and this gradient cannot separate the two; make that tensor inside f, or use "
-            "gradient `direct`"
-        )
-    apart = tuple(p for p in params if id(p) not in upstream) + tuple(located)
+            refuse_stranger(name, leaf, argument=want.argument)
+    used = {id(x) for x in (*direct, *found.stops)}
+    apart, keeps = _apart(name, want, params, used, located, origins)
     guard = Guard(
-        world, name, known=(*params, *located), used=frozenset(used & {id(p) for p in params}),
-        t0=ts[0], y0=y0, answer=answer.detach(), span=ts[-1] - ts[0],
+        world, name, known=(*params, *located), used=frozenset({id(x) for x in direct} & known),
+        t0=ts[0], y0=y0, answer=answer.detach(), span=ts[-1] - ts[0], strict=want.strict, argument=want.argument,
+        is_module=isinstance(user, nn.Module), keeps=keeps,
+        suspects=want.strict and any(x.is_leaf and id(x) not in known for x in closure.tensors),
     )  # fmt: skip
     return First(guard, apart, tuple(located), answer.detach())
 
 
-def _located(edges: list[Edge], tensors: list[Tensor], name: str) -> list[Tensor]:
+def _apart(
+    name: str, want: Wanted, params: Params, used: set[int], located: list[Tensor], origins: list[Ancestry]
+) -> tuple[Params, bool]:
+    """(what to differentiate in so that no share is counted twice, whether older graphs are gone through again).
+
+    What was made before the solve, `located`, of parameters gets its gradient as a whole, and they theirs once from
+    it. Two things ask for theirs at every evaluation instead, through the graph that is older than the solve: f depends
+    on such a parameter in another way too (`used`), and nothing tells the two shares apart; or `want` names the
+    parameters for the adjoint, and torchdiffeq's leaves that graph as it is, for another solve to go back through.
+
+    Raises:
+        UsageError: a parameter was itself made of another one that f depends on.
+    """
+    own = {id(p) for p in params}
+    below = [{id(x) for x in (*origin.leaves, *origin.stops)} & own for origin in origins]
+    through = set().union(*below)
+    again = bool(through) and (not want.strict or bool(through & used) or made_of(located) is not None)
+    within = {id(x) for x in _upstream([p for p in params if not p.is_leaf])}
+    if again:
+        whole = [x for x, mine in zip(located, below, strict=True) if not mine]
+        apart = tuple(p for p in params if id(p) not in within) + tuple(whole)
+        both = next((p for p in params if id(p) in within and id(p) in used | through), None)
+    else:
+        apart = tuple(p for p in params if id(p) not in within | through) + tuple(located)
+        both = next((p for p in params if id(p) in within and id(p) in used), None)
+    both = both if both is not None else made_of(apart)
+    if both is not None:
+        raise UsageError(
+            f"{name}: {want.argument} hold a tensor of shape {tuple(both.shape)} and another that was made from it, "
+            "and f depends on both; name the former alone, or use odeint with gradient `direct`"
+        )
+    return apart, again
+
+
+def _located(edges: list[Edge], tensors: list[Tensor], argument: str, name: str) -> list[Tensor]:
     """The tensors at which f's graph goes on into an older one."""
     at = {(x.grad_fn, x.output_nr): x for x in tensors if x.grad_fn is not None}
     lost = [edge for edge in edges if edge not in at]
@@ -207,17 +226,14 @@ def _located(edges: list[Edge], tensors: list[Tensor], name: str) -> list[Tensor
         shape = tuple(lost[0][0]._input_metadata[lost[0][1]].shape)
         raise UsageError(
             f"{name}: f uses a tensor of shape {shape} that was made before the solve of what requires a gradient, and "
-            "it is no attribute of f; name it in params=(…), or make it an attribute"
+            f"it is no attribute of f; name it in {argument}=(…), or make it an attribute"
         )
     return [at[edge] for edge in edges]
 
 
 def _upstream(made: list[Tensor]) -> list[Tensor]:
-    """What these were made of."""
-    found: list[Tensor] = []
-    for x in made:
-        found += ancestry([x])[0]
-    return found
+    """The leaves that these were made of."""
+    return [leaf for x in made for leaf in ancestry([x]).leaves]
 
 
 def _shares(leaf: Tensor, asked: Tensor) -> bool:

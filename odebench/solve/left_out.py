@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NoReturn
 
 from odebench.errors import Refusal
+from odebench.solve.warned import warn_caller
 
 _EVENTS = (
     "odebench finds no events; solve over a fixed span and look for the crossing in the saved times, or use "
@@ -21,7 +21,7 @@ def warn_of_callbacks(f: Any) -> None:
     """torchdiffeq calls these attributes of f around each step; odebench does not, and says so where there are any."""
     found = [name for name in _CALLBACKS if hasattr(f, name)]
     if found:
-        warnings.warn(f"f has {', '.join(found)}, which odebench does not call; take it off", UserWarning, stacklevel=4)
+        warn_caller(f"f has {', '.join(found)}, which odebench does not call; take it off")
 
 
 def refuse_events(event_fn: Any) -> None:

@@ -13,75 +13,111 @@ from torch import Tensor
 from odebench import registry
 from odebench.errors import UsageError, did_you_mean
 from odebench.solve.faults import WrongType, WrongValue
+from odebench.solve.idle_options import IDLE
 from odebench.solve.landings import NO_TIMES, Times
+from odebench.solve.warned import warn_caller
+from odebench.spec import Spec
+from odebench.types import MOST_STEPS
+
+# What says where fixed steps end; one of them.
+_FIXED = ("step_size", "dt", "steps", "grid_constructor")
 
 # torchdiffeq's name for an option of the step-size control -> ours
 _ADAPTIVE = {"max_num_steps": "max_steps", "ifactor": "max_factor", "dfactor": "min_factor"}
 
-_LEFT_OUT = {
-    "interp": "a saved time is landed on, so nothing is interpolated; leave it out",
-    "max_order": 'the order of an Adams method is its own option: method={"abm": {"order": 5}}',
-    "max_iters": "the corrector of an Adams method is applied once; leave it out",
-    "implicit": "ask for the method: adams_bashforth (explicit_adams) or abm (implicit_adams)",
-    "solver": "it names a solver of SciPy's; name one of odebench's as method",
-    "eps": "give jump_t, and f is looked at from either side of it",
-}
+# Those of it that torchdiffeq knows, by its names: where no tolerances are at work it warns of them.
+_THEIRS = frozenset({"first_step", "min_step", "max_step", "safety", *_ADAPTIVE})
 
 
 @dataclass(frozen=True)
 class Options:
     """What `options` may hold; None where it does not. `adaptive` is what the step-size control takes, by its names.
 
-    `grid_points` and `step_t` mean the same: times that steps land on beside the saved ones.
+    `step_size` and `dt` ask for fixed steps by their length, `steps` by their number over the whole span. `grid_points`
+    and `step_t` mean the same: times that steps land on beside the saved ones. `method` is whose options they are, and
+    `spelt` names those in `adaptive` as they were given, both for messages.
     """
 
     step_size: float | None = None
+    dt: float | None = None
+    steps: int | None = None
     grid_constructor: Callable[..., Tensor] | None = None
     grid_points: tuple[Times, ...] = ()
     jump_t: Times = NO_TIMES
     perturb: bool = False
     norm: Any = None
     adaptive: tuple[tuple[str, Any], ...] = ()
+    method: str = "the method"
+    spelt: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, options: Mapping[str, Any] | None) -> Options:
-        """
+    def read(cls, options: Mapping[str, Any] | None, method: Spec | None = None) -> Options:
+        """Those of `method`, which `idle_options` has looked at before.
+
         Raises:
             UsageError: an option is unknown, or makes no sense.
         """
         given = {name: value for name, value in (options or {}).items() if value is not None}
         allowed = set(registry.steppings.get("adaptive").options) - {"rtol", "atol", "norm"}
-        known = {field.name for field in fields(cls)} - {"adaptive"} | {"step_t", "dtype", *_ADAPTIVE, *allowed}
+        internal = {"adaptive", "method", "spelt"}
+        known = {field.name for field in fields(cls)} - internal | {"step_t", "dtype", *_ADAPTIVE, *allowed}
         for name in given:
-            if name in _LEFT_OUT:
-                raise UsageError(f"option {name!r}: {_LEFT_OUT[name]}")
             if name not in known:
-                raise UsageError(
-                    f"no option {name!r}{did_you_mean(name, known) or '; known: ' + ', '.join(sorted(known))}"
-                )
+                near = did_you_mean(name, {*known, *IDLE})
+                raise UsageError(f"no option {name!r}{near or '; known: ' + ', '.join(sorted(known))}")
         _look_at_dtype(given.get("dtype"))
-        step_size = positive("step_size", given["step_size"]) if "step_size" in given else None
-        if "step_size" in given and "grid_constructor" in given:
-            raise WrongValue("step_size and grid_constructor both say where steps end; give one of them")
+        said = [name for name in _FIXED if name in given]
+        if len(said) > 1:
+            raise WrongValue(f"{' and '.join(said)} each say where steps end; give one of them")
         chosen = {_ADAPTIVE.get(name, name): _plain(value) for name, value in given.items()}
         return cls(
-            step_size=step_size,
+            step_size=positive("step_size", given["step_size"]) if "step_size" in given else None,
+            dt=positive("dt", given["dt"]) if "dt" in given else None,
+            steps=_count("steps", given["steps"]) if "steps" in given else None,
             grid_constructor=given.get("grid_constructor"),
             grid_points=tuple(_times(name, given) for name in ("grid_points", "step_t") if name in given),
             jump_t=_times("jump_t", given),
             perturb=bool(given.get("perturb", False)),
             norm=given.get("norm"),
             adaptive=tuple((name, value) for name, value in chosen.items() if name in allowed),
+            method=cls.method if method is None else str(method),
+            spelt=tuple(name for name in given if _ADAPTIVE.get(name, name) in allowed),
         )
 
-    def refuse_adaptive(self, why: str) -> None:
-        """
+    def stride(self, span: float) -> float | None:
+        """The length of the equal steps asked for over `span`, or None.
+
         Raises:
-            UsageError: there is an option that only a step-size control can follow, and none is at work.
+            UsageError: they are too many.
         """
-        if self.adaptive:
-            raise UsageError(
-                f"option {self.adaptive[0][0]!r} is for steps chosen by tolerances, and {why}; leave it out"
+        if self.steps is not None:
+            name, count, found = "steps", float(self.steps), abs(span) / self.steps
+        elif (found := self.dt or self.step_size or 0.0) > 0:
+            name, count = "step_size" if self.dt is None else "dt", abs(span) / found
+        else:
+            return None
+        if count > MOST_STEPS:
+            raise UsageError(f"{name} asks for {count:.3g} steps, above {MOST_STEPS:.0e}; is it in the unit of t?")
+        return found
+
+    def refuse_adaptive(self, why: str) -> None:
+        """No step-size control is at work: warn of options that only one can follow, as torchdiffeq does.
+
+        Raises:
+            UsageError: there is one of these that torchdiffeq has not; nobody is used to its being ignored.
+        """
+        for name in sorted(self.spelt, key=lambda name: name in _THEIRS):
+            told = f"option {name!r} is for steps chosen by tolerances, and {why}"
+            if name not in _THEIRS:
+                raise UsageError(f"{told}; leave it out, or use a method that estimates its error, such as dopri5")
+            warn_caller(f"{told}: {self.method} goes on without it; leave it out")
+
+    def warn_of_perturb(self) -> None:
+        """A step-size control is at work: warn of an option that only fixed steps can follow, as torchdiffeq does."""
+        if self.perturb:
+            warn_caller(
+                f"{self.method} does not follow 'perturb', which is for fixed steps: jump_t tells where f jumps, and f "
+                "is then looked at from either side; leave it out"
             )
 
 
@@ -94,6 +130,13 @@ def positive(name: str, value: Any) -> float:
     if not 0 < found < inf:
         raise WrongValue(f"{name} must be positive; got {found!r}")
     return found
+
+
+def _count(name: str, value: Any) -> int:
+    found = number(name, value)
+    if not (1 <= found < inf and found == int(found)):
+        raise WrongValue(f"{name} must be a whole number, at least 1; got {value!r}")
+    return int(found)
 
 
 def number(name: str, value: Any) -> float:

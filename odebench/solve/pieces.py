@@ -18,12 +18,14 @@ from odebench.types import Asking, Controller, Field, Gradient, Mesh, Params, St
 @dataclass(frozen=True)
 class Route:
     """The times at which steps land. `saved` are the places of those whose solution is wanted; at those in `jumps`, by
-    place too, f may be discontinuous: the solve starts afresh there, and sees of f the side it is on.
+    place too, f may be discontinuous: the solve starts afresh there, and sees of f the side it is on. `marks` are those
+    of the times that are landed on also where steps may pass over others.
     """
 
     times: tuple[float, ...]
     saved: tuple[int, ...]
     jumps: frozenset[int] = frozenset()
+    marks: tuple[float, ...] = ()
 
     def begin(self, dtype: torch.dtype) -> float:
         """The first time at which f is asked: beside a jump at the start, the nearest number of `dtype` inside."""

@@ -30,20 +30,21 @@ def way_back(
 ) -> Backsolve:
     """`own` are the tolerances given for the way back, `given` those for the way there, in case they serve both."""
     spec = forward if method is None else named(method)
-    there, back = Options.read(options), Options.read({**(adjoint_options or {}), "norm": None})
+    there, back = Options.read(options, forward), Options.read({**(adjoint_options or {}), "norm": None}, spec)
+    span = _span(t)
     laid = Laid.of(y0) if isinstance(y0, tuple) else None
     wished = (adjoint_options or {}).get("norm")
     if isinstance(wished, str) and wished != "seminorm":
         raise UsageError(f'the norm in adjoint_options is "seminorm" or a function; got {wished!r}')
     solver = stepper_of(spec)
-    hops = one_step_per_interval(spec, solver) and back.step_size is None
-    forth = one_step_per_interval(forward, stepper_of(forward)) or there.step_size is not None
+    hops = one_step_per_interval(spec, solver) and back.stride(span) is None
+    forth = one_step_per_interval(forward, stepper_of(forward)) or there.stride(span) is not None
     control: Controller | None = None
-    if hops:
+    if hops and forth:
         back.refuse_adaptive("the steps back are fixed")
-    if not (hops and forth) and (adjoint_options is not None or spec != forward):
+    elif adjoint_options is not None or spec != forward:
         norm = there.norm if laid is None else laid.norm(there.norm)
-        control = control_of(hops, back, _numbers(own, given), norm, Rounding.of(t))
+        control = control_of(spec, solver, back, _numbers(own, given), norm, span, Rounding.of(t))
     known = forth or control is not None
     return Backsolve(
         seminorm=wished == "seminorm",
@@ -53,6 +54,11 @@ def way_back(
         rtol=None if known else own.get("rtol"),
         atol=None if known else own.get("atol"),
     )
+
+
+def _span(t: Any) -> float:
+    """The length of the solve; what are no times is refused later."""
+    return float((t[-1] - t[0]).detach()) if isinstance(t, Tensor) and t.ndim == 1 and t.numel() else 0.0
 
 
 def _numbers(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

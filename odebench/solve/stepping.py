@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
 from odebench import registry
-from odebench.controllers import Fixed
+from odebench.controllers import Adaptive, Carrying, Fixed
 from odebench.controllers.fixed import strides
 from odebench.errors import UsageError
+from odebench.gradients import misfit
 from odebench.solve.landings import Rounding, Times, landings
+from odebench.solve.methods import one_step_per_interval
 from odebench.solve.options import Options, number
-from odebench.solve.pieces import Route
+from odebench.solve.pieces import Pair, Route
 from odebench.solve.states import fit
-from odebench.types import MOST_STEPS, Controller, Mesh, Stepper, Tick
+from odebench.spec import Spec
+from odebench.types import Continuous, Controller, Graded, Mesh, Stepper, Tick, can
 
 
 @dataclass(frozen=True)
@@ -74,24 +77,56 @@ def tolerances(rtol: Any, atol: Any, y0: Tensor) -> dict[str, Any]:
 
 
 def control_of(
-    method_hops: bool, options: Options, tolerated: dict[str, Any], norm: Any, rounding: Rounding
+    method: Spec, stepper: Stepper, options: Options, tolerated: dict[str, Any], norm: Any, span: float, told: Rounding
 ) -> Controller:
-    """What chooses the steps; `method_hops` where the scheme goes straight from time to time unless told otherwise.
+    """What chooses the steps over `span`; `told` is the rounding in the saved times as they were given.
 
-    `rounding` is that of the saved times.
+    Raises:
+        UsageError: options that make no sense for these steps.
     """
-    if options.step_size is not None:
-        options.refuse_adaptive("step_size asks for fixed ones")
-        return Strides(options.step_size, rounding)
-    if method_hops or options.grid_constructor is not None:
-        options.refuse_adaptive("these steps are fixed; use a method that estimates its error, such as dopri5")
+    stride = options.stride(span)
+    if stride is not None:
+        options.refuse_adaptive("fixed steps are asked for")
+        return Strides(stride, told)
+    if options.grid_constructor is not None or one_step_per_interval(method, stepper):
+        options.refuse_adaptive("these steps are fixed")
         return Hops()
-    if options.perturb:
-        raise UsageError("perturb is for fixed steps; tell an adaptive method by jump_t where f jumps")
+    options.warn_of_perturb()
     given = dict(options.adaptive) | tolerated | ({} if norm is None else {"norm": norm})
-    if given.get("dense") and options.grid_points:
-        raise UsageError("grid_points are landed on and dense lands on the end alone; leave one of them out")
-    return registry.steppings.get("adaptive").build(given)  # type: ignore[no-any-return]
+    return Carrying.of(registry.steppings.get("adaptive").build(given))
+
+
+def between_saves(control: Controller, pair: Pair, options: Options) -> Controller:
+    """`control`, with the saved times read from the interpolant where scheme and gradient can and nobody said else.
+
+    Raises:
+        UsageError: `dense` and `grid_points` are given, and every sample steps by itself.
+    """
+    if not isinstance(control, Adaptive):
+        return control
+    said = dict(options.adaptive).get("dense")
+    if control.per_sample and options.grid_points:
+        if said:
+            raise UsageError("with per_sample and dense the end alone is landed on; leave out dense or grid_points")
+        return control
+    if said is not None or not _looked_into_well(pair.stepper):
+        return control
+    dense = replace(control, dense=True)
+    return control if dense.refusal(pair.stepper) or misfit(pair.gradient, dense) else dense
+
+
+# An extension of this order is worth the tolerance of any pair: torchdiffeq has a quartic for all of its pairs.
+_QUARTIC = 4
+
+
+def _looked_into_well(stepper: Stepper) -> bool:
+    """What is read inside a step is worth its tolerance: of an order at most one below that of the steps, or high.
+
+    Kværnø's pair of order 5, which has Hermite's cubic, is off by a hundred times its tolerance there.
+    """
+    if can(stepper, Graded):
+        return stepper.extension_order >= min(stepper.order - 1, _QUARTIC)
+    return can(stepper, Continuous)
 
 
 def route_of(saved: Times, options: Options, control: Controller, grid: Callable[[], Any]) -> Route:
@@ -106,19 +141,12 @@ def route_of(saved: Times, options: Options, control: Controller, grid: Callable
     times, landing = landings(saved, options.jump_t, *points)
     where = {time: place for place, time in enumerate(times)}
     jumps = frozenset(where[landing[time]] for time in options.jump_t.values if time in landing)
-    if options.step_size is not None:
-        _look_at_count(abs(ts[-1] - ts[0]) / options.step_size)
-    route = Route(times, tuple(where[time] for time in ts), jumps)
-    if not options.perturb:
+    marks = tuple(landing[time] for each in points for time in each.values if time in landing)
+    route = Route(times, tuple(where[time] for time in ts), jumps, marks)
+    mesh = control.mesh(route.times) if options.perturb else None
+    if mesh is None:
         return route
-    mesh = control.mesh(route.times)
-    assert mesh is not None, "perturb is refused where steps are searched"
     return route.with_jumps_at(tuple(tick.t for tick in mesh))
-
-
-def _look_at_count(steps: float) -> None:
-    if steps > MOST_STEPS:
-        raise UsageError(f"step_size asks for {steps:.3g} steps, above {MOST_STEPS:.0e}; is it in the unit of t?")
 
 
 def _nodes(grid: Any, ts: tuple[float, ...]) -> Times:

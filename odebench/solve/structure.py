@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from warnings import warn
 from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
-from odebench.autodiff import gradients
+from odebench.autodiff import gradients, graphs_kept
 from odebench.errors import Refusal
 from odebench.gradients import Invert, Sweep
 from odebench.solve.pieces import Pair
+from odebench.solve.warned import warn_caller
 from odebench.solvers.separable import moved_half
 from odebench.surroundings import undisturbed
 from odebench.types import Field, Params, Structured, can
@@ -45,7 +45,8 @@ def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...]
 
         fault = stepper.structure_fault(same, between, y0)
         if fault is None and undoing and y0.numel():
-            fault = _parameter_fault(same, params, between, y0)
+            with graphs_kept(pair.guard is not None and pair.guard.keeps):
+                fault = _parameter_fault(same, params, between, y0)
     if fault is None:
         _remember(user)
     elif undoing:
@@ -54,10 +55,7 @@ def look_at_structure(user: Any, f: Field, params: Params, ts: tuple[float, ...]
             "scheme that undoes its steps whatever f is: alf, reversible_heun or coupled"
         )
     else:
-        warn(
-            f"{pair.name}: {fault}; the scheme is then of order 1 and keeps no area: use another, such as rk4",
-            stacklevel=4,
-        )
+        warn_caller(f"{pair.name}: {fault}; the scheme is then of order 1 and keeps no area: use another, such as rk4")
 
 
 def _parameter_fault(f: Field, params: Params, t: float, y: Tensor) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from itertools import pairwise
 from math import isfinite
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from odebench.errors import Refusal, UsageError
 from odebench.solve.faults import WrongType
+from odebench.solve.warned import warn_caller
 from odebench.types import Field
 
 
@@ -31,7 +31,7 @@ def read_times(t: Any, y0: Tensor) -> tuple[Tensor, tuple[float, ...]]:
         raise UsageError("t must be finite, and strictly increasing or strictly decreasing")
     if t.device != y0.device:
         # As torchdiffeq does: f mostly computes with both.
-        warnings.warn(f"t is on {t.device} and y0 on {y0.device}; t is taken there", UserWarning, stacklevel=4)
+        warn_caller(f"t is on {t.device} and y0 on {y0.device}; t is taken there")
         t = t.to(y0.device)
     _warn_of_a_staircase(ts, y0.real.dtype if y0.is_complex() else y0.dtype)
     return t, ts
@@ -51,11 +51,9 @@ def _warn_of_a_staircase(ts: tuple[float, ...], dtype: torch.dtype) -> None:
     eps, reach = torch.finfo(dtype).eps, max(map(abs, ts))
     if dtype == torch.float64 or eps * reach <= eps**0.5 * abs(ts[-1] - ts[0]) or len(ts) == 1:
         return
-    warnings.warn(
+    warn_caller(
         f"f gets t in {dtype}, as y0 is, and near t = {reach:.6g} times less than {eps * reach:.2g} apart are one to it"
-        "; if f looks at t, count it from the start of the solve, or make y0 float64",
-        UserWarning,
-        stacklevel=5,
+        "; if f looks at t, count it from the start of the solve, or make y0 float64"
     )
 
 

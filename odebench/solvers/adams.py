@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from odebench.types import Field, State
 
 _STARTERS = (tableaus.EULER, tableaus.HEUN, tableaus.HEUN3, tableaus.RK4, tableaus.DOPRI5.plain)
+HIGHEST = len(_STARTERS)  # order
 # Gaps between nodes, in steps, that differ this little are equal: times are known to their last bit only.
 _EQUAL = 1e-9
 # Where past slopes lie closer together than this share of the step, extrapolating them that far multiplies rounding.
@@ -46,8 +47,8 @@ class Adams:
     corrected: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.order <= len(_STARTERS):
-            raise ValueError(f"order must be 1 to {len(_STARTERS)}; got {self.order!r}")
+        if not 1 <= self.order <= HIGHEST:
+            raise ValueError(f"order must be 1 to {HIGHEST}; got {self.order!r}")
 
     @property
     def error_order(self) -> None:

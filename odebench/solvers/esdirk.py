@@ -71,6 +71,11 @@ class DiagonallyImplicit:
         return self.tableau.error_order
 
     @property
+    def extension_order(self) -> int:
+        """Of Hermite's cubic, or of the scheme where it is less."""
+        return min(3, self.tableau.order)
+
+    @property
     def reach(self) -> tuple[float, float]:
         """Of the nodes of the tableau; in Kværnø's pairs of orders 4 and 5 one lies behind the end of the step."""
         return min(0.0, *self.tableau.c), max(1.0, *self.tableau.c)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import comb, isclose
 from operator import mul
+from typing import NamedTuple
 
 # Of a shipped method an exact fraction: as published, or to 30 digits where it is irrational. Floats serve as well.
 Number = Fraction | float
@@ -62,6 +63,15 @@ class Dense:
         degree = len(self.b[0])
         terms = [theta**k * (1 - theta) ** (degree - k) for k in range(1, degree + 1)]
         return tuple((i, sum(map(mul, row, terms))) for i, row in self.heights)
+
+
+class Stages(NamedTuple):
+    """What a transpose goes over: abscissae, rows of `a`, columns of `a`, weights in the solution; stage by stage."""
+
+    c: tuple[float, ...]
+    rows: tuple[Row, ...]
+    columns: tuple[Row, ...]  # for each stage the later ones that read it
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -130,10 +140,22 @@ class Tableau:
         return nonzero(tuple(high - low for high, low in zip(self.b, self.b_low or self.b, strict=True)))
 
     @cached_property
-    def columns(self) -> tuple[Row, ...]:
-        """For stage i the later stages that read it: (j, a[j][i]), nonzero only."""
-        size = len(self.b)
-        return tuple(tuple((j, float(self.a[j][i])) for j in range(i + 1, size) if self.a[j][i]) for i in range(size))
+    def looked_into(self) -> Stages:
+        """All stages of a step whose inside is wanted: those of its extension after its own."""
+        dense, own = self.interpolant, len(self.b)
+        triangle = (*self.a, *dense.extra)
+        return Stages(
+            c=(*self.c, *dense.c),
+            rows=(*self.rows, *dense.rows),
+            columns=_columns(triangle),
+            weights=(*map(float, self.b), *[0.0] * (len(triangle) - own)),
+        )
+
+    @cached_property
+    def unjudged(self) -> Stages:
+        """The stages of a step that nobody judges."""
+        count = len(self.b) if self.fsal else self.size
+        return Stages(self.c[:count], self.rows[:count], _columns(self.a[:count]), tuple(map(float, self.b[:count])))
 
     @cached_property
     def plain(self) -> Tableau:
@@ -142,8 +164,8 @@ class Tableau:
 
     @cached_property
     def interpolant(self) -> Dense:
-        """`dense`, or else the cubic through both ends with the slopes there, which costs at most one evaluation."""
-        return self.dense or hermite(self)
+        """`dense`, or else the polynomial that the order of the scheme asks for: `quadratic`, or `hermite`."""
+        return self.dense or (quadratic(self) if self.order < 3 else hermite(self))
 
 
 def tableau(
@@ -169,14 +191,29 @@ def numbers(text: str) -> tuple[Fraction, ...]:
     return tuple(map(Fraction, text.split()))
 
 
+def quadratic(tableau: Tableau) -> Dense:
+    """The parabola through both ends with the slope at the start: order 2, or that of the scheme where it is less.
+
+    It costs no evaluation. The cubic, which has the slope at the end too, is of no higher order here.
+    """
+    b = [(w - w, w) for w in tableau.b]
+    b[0] = (1, tableau.b[0] - 1)
+    return Dense(tuple(b), min(2, tableau.order))
+
+
 def hermite(tableau: Tableau) -> Dense:
-    """The cubic that has y and y' of both ends: order 3, or that of the scheme where it is less."""
+    """The cubic that has y and y' of both ends, for at most one evaluation: order 3."""
     ends = [tuple(3 * w if k == 1 else -2 * w if k == 2 else 0 * w for k in range(3)) for w in tableau.b]
     last = len(tableau.b) - 1 if tableau.fsal else len(tableau.b)
     b: list[Numbers] = [*ends] if tableau.fsal else [*ends, (0, 0, 0)]
     for i, slope in ((0, (1, -2, 1)), (last, (0, -1, 1))):
         b[i] = tuple(x + y for x, y in zip(b[i], slope, strict=True))
-    return Dense(tuple(b), min(3, tableau.order), () if tableau.fsal else (tableau.b,))
+    return Dense(tuple(b), 3, () if tableau.fsal else (tableau.b,))
+
+
+def _columns(triangle: tuple[Numbers, ...]) -> tuple[Row, ...]:
+    size = len(triangle)
+    return tuple(tuple((j, float(triangle[j][i])) for j in range(i + 1, size) if triangle[j][i]) for i in range(size))
 
 
 def nonzero(weights: Numbers) -> Row:
