@@ -73,7 +73,9 @@ def own_tests(folder: Path, *arguments: str, rounds: int = 1) -> Case:
         def run() -> Mapping[str, Tensor]:
             tally = Tally()
             options = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(folder), "--maxfail", "1000"]
-            pytest.main([*options, *(str(folder / each) if each.endswith(".py") else each for each in arguments)], [tally])
+            pytest.main(
+                [*options, *(str(folder / each) if each.endswith(".py") else each for each in arguments)], [tally]
+            )
             return {"passed": torch.tensor(tally.passed), "failed": torch.tensor(tally.failed)}
 
         return run

@@ -110,8 +110,13 @@ class Compared:
         return f"{self.program}: {self.case}: {numbers}{counts} calls {self.calls} {seconds} ratio {ratio} {failed}"
 
     def record(self) -> dict[str, Any]:
-        """As plain data."""
-        return {**self.__dict__, "pairs": [tuple(pair) for pair in self.pairs]}
+        """As plain data, without where in the files of this machine it failed."""
+        return {name: value for name, value in self.__dict__.items() if name != "where"}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Compared:
+        """What `record` made, once it has been through JSON."""
+        return cls(**{**record, "pairs": [Pair(*pair) for pair in record["pairs"]]})
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -3,7 +3,8 @@
     python docs/programs/run.py --sources FOLDER [NAME …]
 
 FOLDER has the clones that docs/programs/listing.py names, each at the commit that stands there. Without names all
-programs are run. `--write` puts what was measured into docs/programs.md.
+programs are run. What is measured goes into docs/programs/measured.json, in place of what it says of the same
+programs, and from there into docs/programs.md.
 """
 
 from __future__ import annotations
@@ -16,9 +17,14 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent
+MEASURED = DOCS / "programs" / "measured.json"
+LIMIT = 200.0  # seconds that one run of a case may take
 # The folder of this script has drivers that are named like the programs they import.
 sys.path[0] = str(DOCS)
 
+import marked  # noqa: E402
+
+from programs import tables  # noqa: E402
 from programs.comparing import Compared, Pair  # noqa: E402
 from programs.listing import PROGRAMS, Program  # noqa: E402
 from programs.worker import SIDES, Answer, serve  # noqa: E402
@@ -27,39 +33,42 @@ from programs.worker import SIDES, Answer, serve  # noqa: E402
 class Workers:
     """A process for each side, of which one works at a time."""
 
-    def __init__(self, name: str, program: Program, sources: Path, front: str) -> None:
+    def __init__(self, name: str, program: Program, sources: Path, front: str, loud: bool) -> None:
         context = multiprocessing.get_context("spawn")
         folders = [sources / each for each in program.folders]
-        self._ends, self._processes = {}, []
+        self._ends, self._processes = {}, {}
         self.cases: dict[str, dict] = {}
         for side in SIDES:
             ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, side, name, folders, front), daemon=True)
+            process = context.Process(target=serve, args=(theirs, side, name, folders, front, loud), daemon=True)
             process.start()
             theirs.close()
             self._ends[side] = ours
-            self._processes.append(process)
+            self._processes[side] = process
             self.cases[side] = ours.recv()
 
     def run(self, side: str, case: str) -> Answer:
-        self._ends[side].send(case)
         try:
-            return self._ends[side].recv()
-        except EOFError:
+            self._ends[side].send(case)
+            if self._ends[side].poll(LIMIT):
+                return self._ends[side].recv()
+        except (EOFError, BrokenPipeError):
             return Answer({}, 0, 0.0, "the process died", "", ())
+        self._processes[side].kill()
+        return Answer({}, 0, LIMIT, f"it ran for more than {LIMIT:g} s, and its process was stopped", "", ())
 
     def close(self) -> None:
         for end in self._ends.values():
             # One that found no cases has ended already.
             with contextlib.suppress(BrokenPipeError):
                 end.send(None)
-        for process in self._processes:
+        for process in self._processes.values():
             process.join()
 
 
-def compare(name: str, program: Program, sources: Path, front: str, seconds: float) -> list[Compared]:
+def compare(name: str, program: Program, sources: Path, front: str, seconds: float, loud: bool) -> list[Compared]:
     """Every case of a program: once for its values, then in alternating rounds for at most `seconds`."""
-    workers, found = Workers(name, program, sources, front), []
+    workers, found = Workers(name, program, sources, front, loud), []
     listed = workers.cases["torchdiffeq"]
     if isinstance(listed, tuple):
         workers.close()
@@ -78,9 +87,22 @@ def compare(name: str, program: Program, sources: Path, front: str, seconds: flo
                 times = {side: workers.run(side, case).seconds for side in sides}
                 pairs.append(Pair(times["torchdiffeq"], times["odebench"]))
         found.append(Compared.of(name, case, how.rtol, first["torchdiffeq"], first["odebench"], truth, pairs))
-        print(found[-1].line(), flush=True)
+        print(found[-1].line(), *([found[-1].where] if loud else []), flush=True)
     workers.close()
     return found
+
+
+def read(kept: Path) -> list[Compared]:
+    """All that a file of measurements has; nothing where there is no file."""
+    return (
+        [Compared.from_record(each) for each in json.loads(kept.read_text(encoding="utf-8"))] if kept.exists() else []
+    )
+
+
+def replace(kept: Path, name: str, found: list[Compared]) -> None:
+    """Put what was measured of one program into the file, in place of what was there of it."""
+    others = [each for each in read(kept) if each.program != name]
+    kept.write_text(json.dumps([each.record() for each in (*others, *found)], indent=0) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -89,16 +111,18 @@ def main() -> None:
     parser.add_argument("--sources", type=Path, required=True, help="the folder with the clones")
     parser.add_argument("--front", default="odebench.torchdiffeq", help="the module that stands in for torchdiffeq")
     parser.add_argument("--seconds", type=float, default=20.0, help="for the timed rounds of a case, at most")
-    parser.add_argument("--json", type=Path, help="where to keep all that was measured")
+    parser.add_argument("--loud", action="store_true", help="show what the programs print, and where they fail")
+    parser.add_argument("--keep", type=Path, default=MEASURED, help="the file of what was measured, read and rewritten")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(PROGRAMS):
         parser.error(f"no program is called {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
-    found = []
+    sources = arguments.sources.resolve()
     for name in arguments.names or PROGRAMS:
         print(f"== {name}", flush=True)
-        found += compare(name, PROGRAMS[name], arguments.sources.resolve(), arguments.front, arguments.seconds)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([each.record() for each in found], indent=1), encoding="utf-8")
+        found = compare(name, PROGRAMS[name], sources, arguments.front, arguments.seconds, arguments.loud)
+        replace(arguments.keep, name, found)
+    if arguments.keep == MEASURED:
+        marked.update("programs.md", tables.parts(read(MEASURED)))
 
 
 if __name__ == "__main__":

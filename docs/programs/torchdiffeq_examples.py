@@ -1,4 +1,4 @@
-"""rtqichen/torchdiffeq: its examples, some iterations of each. odenet_mnist is left out: it wants to download its data."""
+"""rtqichen/torchdiffeq: its examples, some iterations of each; but for odenet_mnist, which downloads its data."""
 
 from __future__ import annotations
 

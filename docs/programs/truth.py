@@ -14,7 +14,7 @@ import torch
 import torchdiffeq
 from torch import Tensor
 
-STEPS = 240
+STEPS = 120
 State = Tensor | tuple[Tensor, ...]
 
 

@@ -30,9 +30,9 @@ class Answer(NamedTuple):
     warned: tuple[str, ...]
 
 
-def serve(asked: Connection, side: str, program: str, folders: list[Path], front: str) -> None:
+def serve(asked: Connection, side: str, program: str, folders: list[Path], front: str, loud: bool) -> None:
     """Answer names of cases until None comes; the first answer is what the cases are, or why there are none."""
-    if not os.environ.get("ODEBENCH_PROGRAMS_LOUD"):
+    if not loud:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives
     sys.path[:0] = [str(each) for each in folders]
     os.chdir(tempfile.mkdtemp(prefix="programs-"))  # some of them write files
