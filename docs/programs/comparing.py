@@ -20,7 +20,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """One case of one program. Distances are relative to the largest entry of each tensor, the worst tensor's."""
+    """One case of one program. Distances are relative to the largest entry of each tensor, the worst tensor's.
+
+    `off` is from the truth. `conditions` is a sentence on when, by what and on what it was measured.
+    """
 
     program: str
     case: str
@@ -39,6 +42,7 @@ class Compared:
     warned: tuple[str, ...] = ()
     each: dict[str, tuple[float, float | None, float | None]] = field(default_factory=dict)
     double: bool = False
+    conditions: str = ""
 
     @classmethod
     def of(

@@ -11,8 +11,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
 import json
 import multiprocessing
+import os
+import platform
 import sys
 from pathlib import Path
 
@@ -24,7 +29,10 @@ sys.path[0] = str(DOCS)
 
 import marked  # noqa: E402
 
+import odebench  # noqa: E402
+from odebench.machine import commit  # noqa: E402
 from programs import tables  # noqa: E402
+from programs.case import Case  # noqa: E402
 from programs.comparing import Compared, Pair  # noqa: E402
 from programs.listing import PROGRAMS, Program  # noqa: E402
 from programs.worker import SIDES, Answer, serve  # noqa: E402
@@ -37,7 +45,8 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         folders = [sources / each for each in program.folders]
         self._ends, self._processes = {}, {}
-        self.cases: dict[str, dict] = {}
+        # Of each side: the cases by name, or the error's class, words and traceback.
+        self.cases: dict[str, dict[str, Case] | tuple[str, str, str]] = {}
         for side in SIDES:
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(theirs, side, name, folders, front, loud), daemon=True)
@@ -48,6 +57,8 @@ class Workers:
             self.cases[side] = ours.recv()
 
     def run(self, side: str, case: str) -> Answer:
+        if isinstance(why := self.cases[side], tuple):
+            return Answer({}, 0, 0.0, f"{why[0]}: {why[1]}", why[2], ())
         try:
             self._ends[side].send(case)
             if self._ends[side].poll(LIMIT):
@@ -77,7 +88,7 @@ def compare(name: str, program: Program, sources: Path, front: str, seconds: flo
         return found
     for case, how in listed.items():
         first = {side: workers.run(side, case) for side in SIDES[:2]}
-        truth = workers.run("truth", case) if how.truth and not isinstance(workers.cases["truth"], tuple) else None
+        truth = workers.run("truth", case) if how.truth else None
         pairs = []
         if not any(each.failure for each in first.values()):
             spent = sum(each.seconds for each in first.values())
@@ -90,6 +101,14 @@ def compare(name: str, program: Program, sources: Path, front: str, seconds: flo
         print(found[-1].line(), *([found[-1].where] if loud else []), flush=True)
     workers.close()
     return found
+
+
+def conditions() -> str:
+    """When and by what it is measured, in a sentence."""
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchdiffeq")}
+    by = [f"odebench {odebench.__version__} at {commit(str(DOCS))}", *(" ".join(each) for each in versions.items())]
+    where = f"Python {platform.python_version()}, one thread of {os.cpu_count()} shared cores"
+    return f"Measured {datetime.date.today()} by {', '.join(by)}; {where}."
 
 
 def read(kept: Path) -> list[Compared]:
@@ -116,11 +135,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(PROGRAMS):
         parser.error(f"no program is called {', '.join(sorted(unknown))}; there are {', '.join(PROGRAMS)}")
-    sources = arguments.sources.resolve()
+    sources, how = arguments.sources.resolve(), conditions()
     for name in arguments.names or PROGRAMS:
         print(f"== {name}", flush=True)
-        found = compare(name, PROGRAMS[name], sources, arguments.front, arguments.seconds, arguments.loud)
-        replace(arguments.keep, name, found)
+        measured = compare(name, PROGRAMS[name], sources, arguments.front, arguments.seconds, arguments.loud)
+        replace(arguments.keep, name, [dataclasses.replace(each, conditions=how) for each in measured])
     if arguments.keep == MEASURED:
         marked.update("programs.md", tables.parts(read(MEASURED)))
 

@@ -19,6 +19,7 @@ CASE = "case | rtol | apart | off: torchdiffeq | off: odebench | calls: torchdif
 def parts(found: Sequence[Compared]) -> dict[str, str]:
     """What stands between each pair of marks of the page."""
     return {
+        "conditions": " ".join(dict.fromkeys(each.conditions for each in found)),
         "programs": table(PROGRAM, [_program(name, cases) for name, cases in _by_program(found)]),
         "cases": "\n\n".join(
             f"### {PROGRAMS[name].title}\n\n{table(CASE, map(_case, cases))}" for name, cases in _by_program(found)
