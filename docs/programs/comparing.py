@@ -120,7 +120,10 @@ class Compared:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Compared:
         """What `record` made, once it has been through JSON."""
-        return cls(**{**record, "pairs": [Pair(*pair) for pair in record["pairs"]]})
+        tuples = {name: tuple(record[name]) for name in ("calls", "seconds", "warned")}
+        pairs = [Pair(*pair) for pair in record["pairs"]]
+        counts, each = ({key: tuple(value) for key, value in record[name].items()} for name in ("counts", "each"))
+        return cls(**{**record, **tuples, "pairs": pairs, "counts": counts, "each": each})
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

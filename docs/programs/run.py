@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
-import json
 import multiprocessing
 import os
 import platform
@@ -22,7 +21,6 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent
-MEASURED = DOCS / "programs" / "measured.json"
 LIMIT = 200.0  # seconds that one run of a case may take
 # The folder of this script has drivers that are named like the programs they import.
 sys.path[0] = str(DOCS)
@@ -35,6 +33,7 @@ from programs import tables  # noqa: E402
 from programs.case import Case  # noqa: E402
 from programs.comparing import Compared, Pair  # noqa: E402
 from programs.listing import PROGRAMS, Program  # noqa: E402
+from programs.records import MEASURED, read, replace  # noqa: E402
 from programs.worker import SIDES, Answer, serve  # noqa: E402
 
 
@@ -109,19 +108,6 @@ def conditions() -> str:
     by = [f"odebench {odebench.__version__} at {commit(str(DOCS))}", *(" ".join(each) for each in versions.items())]
     where = f"Python {platform.python_version()}, one thread of {os.cpu_count()} shared cores"
     return f"Measured {datetime.date.today()} by {', '.join(by)}; {where}."
-
-
-def read(kept: Path) -> list[Compared]:
-    """All that a file of measurements has; nothing where there is no file."""
-    return (
-        [Compared.from_record(each) for each in json.loads(kept.read_text(encoding="utf-8"))] if kept.exists() else []
-    )
-
-
-def replace(kept: Path, name: str, found: list[Compared]) -> None:
-    """Put what was measured of one program into the file, in place of what was there of it."""
-    others = [each for each in read(kept) if each.program != name]
-    kept.write_text(json.dumps([each.record() for each in (*others, *found)], indent=0) + "\n", encoding="utf-8")
 
 
 def main() -> None:

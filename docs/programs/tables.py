@@ -46,6 +46,8 @@ def verdict(case: Compared) -> str:
     assert case.apart is not None
     if case.apart <= (ROUNDING[case.double] if case.rtol is None else case.rtol):
         return "equal"
+    if case.rtol is None:
+        return "not equal to rounding"
     if case.off_there is None or case.off_here is None:
         return "not equal"
     return "odebench nearer" if case.off_here < case.off_there else "torchdiffeq nearer"
