@@ -1,4 +1,4 @@
-"""facebookresearch/flow_matching: its solver's tests, and a flow in the plane sampled and weighed by its `ODESolver`."""
+"""facebookresearch/flow_matching: its solver's tests, and its `ODESolver` on a flow in the plane."""
 
 from __future__ import annotations
 

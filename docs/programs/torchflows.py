@@ -22,7 +22,11 @@ def _training(kind: type[ContinuousBijection], solver: str) -> Case:
     options = {} if kind is OTFlowBijection else {"reuse_noise": True}
 
     def prepare() -> Run:
-        flow, data, noise = kind((3,), solver=solver, time_derivative_kwargs=options), torch.randn(32, 3), torch.randn(32, 3)
+        flow, data, noise = (
+            kind((3,), solver=solver, time_derivative_kwargs=options),
+            torch.randn(32, 3),
+            torch.randn(32, 3),
+        )
 
         def run() -> Mapping[str, Tensor]:
             z, change = flow.train().forward(data)
