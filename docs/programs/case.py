@@ -57,7 +57,7 @@ def gradients(parameters: Iterable[Tensor]) -> Tensor:
     return torch.cat([(torch.zeros_like(each) if each.grad is None else each.grad).flatten() for each in parameters])
 
 
-def own_tests(folder: Path, *arguments: str, rounds: int = 1) -> Case:
+def own_tests(folder: Path, *files: str, rounds: int = 1) -> Case:
     """The program's own tests in `folder`, by pytest: how many pass and how many do not."""
 
     class Tally:
@@ -72,10 +72,8 @@ def own_tests(folder: Path, *arguments: str, rounds: int = 1) -> Case:
     def prepare() -> Run:
         def run() -> Mapping[str, Tensor]:
             tally = Tally()
-            options = ["-q", "-x", "-p", "no:cacheprovider", "--rootdir", str(folder), "--maxfail", "1000"]
-            pytest.main(
-                [*options, *(str(folder / each) if each.endswith(".py") else each for each in arguments)], [tally]
-            )
+            options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+            pytest.main([*options, *(str(folder / each) for each in files)], [tally])
             return {"passed": torch.tensor(tally.passed), "failed": torch.tensor(tally.failed)}
 
         return run

@@ -1,4 +1,4 @@
-"""facebookresearch/flow_matching: its tests of the solver, and a plane flow that `ODESolver` samples and weighs."""
+"""facebookresearch/flow_matching: its solver's tests, and its `ODESolver` on a flow in the plane."""
 
 from __future__ import annotations
 

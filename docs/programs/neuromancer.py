@@ -1,4 +1,8 @@
-"""pnnl/neuromancer 1.5.6: its `DiffEqIntegrator` around a small network, and five of its built-in systems."""
+"""pnnl/neuromancer 1.5.6: its `DiffEqIntegrator` around a small network, and five of its built-in systems.
+
+The last two systems have inputs. With an adaptive method the norm that `DiffEqIntegrator` hands to the adjoint fails
+on torchdiffeq as well: it takes a tensor and gets a tuple.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ class Block(nn.Module):
         return self.net(x)
 
 
-def _integrator(method: str, rtol: float | None) -> Case:
+def _integrator(method: str) -> Case:
     def prepare() -> Run:
         integrator, start = DiffEqIntegrator(Block(), h=0.5, method=method), torch.randn(16, 3)
 
@@ -41,7 +45,7 @@ def _integrator(method: str, rtol: float | None) -> Case:
 
         return run
 
-    return Case(prepare, rtol=rtol)
+    return Case(prepare)
 
 
 def _system(name: str) -> Case:
@@ -49,7 +53,7 @@ def _system(name: str) -> Case:
         system = systems[name](backend="torch", seed=0)
 
         def run() -> Mapping[str, Tensor]:
-            return {key: value for key, value in system.simulate(nsim=40).items() if isinstance(value, Tensor)}
+            return {key: value for key, value in system.simulate(nsim=20).items() if isinstance(value, Tensor)}
 
         return run
 
@@ -57,6 +61,6 @@ def _system(name: str) -> Case:
 
 
 CASES = {
-    **{f"DiffEqIntegrator, {method}": _integrator(method, rtol) for method, rtol in (("rk4", None), ("dopri5", 1e-7))},
-    **{name: _system(name) for name in ("VanDerPol", "LotkaVolterra", "Lorenz96", "TwoTank", "CSTR")},
+    **{f"DiffEqIntegrator, {method}": _integrator(method) for method in ("euler", "rk4")},
+    **{name: _system(name) for name in ("VanDerPol", "Duffing", "Pendulum", "TwoTank", "SEIR_population")},
 }
