@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from programs.case import Case, Run, found
@@ -18,13 +17,7 @@ def _epoch() -> Run:
     def run() -> Mapping[str, Tensor]:
         random.seed(0)
         made = globals_of(found("run_models"), *options)
-        with torch.no_grad():
-            for each in made["model"].parameters():
-                assert each.isfinite().all()
-        return {
-            "loss after training": made["test_res"]["loss"].detach(),
-            "parameters": torch.cat([each.detach().flatten() for each in made["model"].parameters()]),
-        }
+        return {"loss after training": made["test_res"]["loss"].detach()}
 
     return run
 

@@ -44,7 +44,7 @@ def verdict(case: Compared) -> str:
     if case.counts:
         return "equal" if len({tuple(each) for each in zip(*case.counts.values(), strict=True)}) == 1 else "not equal"
     assert case.apart is not None
-    if case.apart <= (ROUNDING[case.double] if case.rtol is None else case.rtol):
+    if case.apart <= max(ROUNDING[case.double], case.rtol or 0.0):
         return "equal"
     if case.rtol is None:
         return "not equal to rounding"
