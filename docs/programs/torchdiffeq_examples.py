@@ -17,7 +17,7 @@ from programs.scripts import globals_of
 def _script(name: str, *arguments: str, value: str, rtol: float = 1e-7, truth: bool = True, rounds: int = 5) -> Case:
     """`value` is a global of the script, a number or a tensor.
 
-    Parameters are not compared: the first steps of their optimisers go by the sign of a gradient, rounding's if it is 0.
+    Parameters are not compared: their optimisers' first steps go by the signs of gradients, which rounding may decide.
     """
 
     def prepare() -> Run:
@@ -43,6 +43,6 @@ CASES = {
     "cnf": _script("cnf", *CNF, value="loss", rtol=1e-5),
     "cnf --adjoint": _script("cnf", *CNF, "--adjoint", value="loss", rtol=1e-5),
     "bouncing_ball": _script("bouncing_ball", "3", value="trajectory", truth=False),
-    "learn_physics": _script("learn_physics", *PHYSICS, value="model", truth=False),
-    "learn_physics --no_events": _script("learn_physics", *PHYSICS, "--no_events", value="model", truth=False),
+    "learn_physics": _script("learn_physics", *PHYSICS, value="loss", truth=False),
+    "learn_physics --no_events": _script("learn_physics", *PHYSICS, "--no_events", value="loss", truth=False),
 }
