@@ -15,6 +15,7 @@ import torchdiffeq
 from torch import Tensor
 
 STEPS = 120
+ACROSS = 1e-6  # of the whole span, from a jump to the steps' ends beside it; f's single precision tells them apart
 State = Tensor | tuple[Tensor, ...]
 
 
@@ -49,6 +50,8 @@ def _grid(times: Tensor, options: Mapping[str, Any]) -> Tensor:
     """At least eight steps between two saved times or jumps, and `STEPS` in all; differentiable in `times`."""
     jumps = [options[name].to(times) for name in ("jump_t", "grid_points") if options.get(name) is not None]
     low, high = times.min(), times.max()
+    # What f says at a jump itself is of one of its sides; both are met next to it.
+    jumps = [torch.cat([each - ACROSS * (high - low), each + ACROSS * (high - low)]) for each in jumps]
     inner = torch.cat([times, *(each[(each > low) & (each < high)] for each in jumps)])
     nodes = torch.unique_consecutive(inner.sort(descending=bool(times[0] > times[-1])).values) if jumps else inner
     parts = max(8, -(-STEPS // (len(nodes) - 1)))
