@@ -17,6 +17,7 @@ import importlib.metadata
 import multiprocessing
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,7 +29,6 @@ sys.path[0] = str(DOCS)
 import marked  # noqa: E402
 
 import odebench  # noqa: E402
-from odebench.machine import commit  # noqa: E402
 from programs import tables  # noqa: E402
 from programs.case import Case  # noqa: E402
 from programs.comparing import Compared, Pair  # noqa: E402
@@ -105,9 +105,17 @@ def compare(name: str, program: Program, sources: Path, front: str, seconds: flo
 def conditions() -> str:
     """When and by what it is measured, in a sentence."""
     versions = {name: importlib.metadata.version(name) for name in ("torch", "torchdiffeq")}
-    by = [f"odebench {odebench.__version__} at {commit(str(DOCS))}", *(" ".join(each) for each in versions.items())]
+    by = [f"odebench {odebench.__version__} at {_commit()}", *(" ".join(each) for each in versions.items())]
     where = f"Python {platform.python_version()}, one thread of {os.cpu_count()} shared cores"
     return f"Measured {datetime.date.today()} by {', '.join(by)}; {where}."
+
+
+def _commit() -> str:
+    """The last commit that changed odebench itself, `-dirty` where what is measured differs from it."""
+    git, package = ["git", "-C", str(DOCS.parent)], "odebench"
+    head = subprocess.run([*git, "log", "-1", "--format=%h", "--", package], capture_output=True, text=True).stdout
+    changed = subprocess.run([*git, "status", "--porcelain", "--", package], capture_output=True, text=True).stdout
+    return f"{head.strip()}{'-dirty' if changed else ''}"
 
 
 def main() -> None:
