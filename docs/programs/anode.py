@@ -1,4 +1,8 @@
-"""EmilienDupont/augmented-neural-odes: its trainer on its concentric data, and a field that is too stiff for it."""
+"""EmilienDupont/augmented-neural-odes: its trainer on its concentric data, and a field that is too stiff for it.
+
+Of the latter both sides give up, as the program expects. torchdiffeq's time is in single precision there and stands
+still after some tens of steps; odebench's is in double precision, and goes on to the step limit that the program sets.
+"""
 
 from __future__ import annotations
 

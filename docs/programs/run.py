@@ -28,7 +28,6 @@ sys.path[0] = str(DOCS)
 
 import marked  # noqa: E402
 
-import odebench  # noqa: E402
 from programs import tables  # noqa: E402
 from programs.case import Case  # noqa: E402
 from programs.comparing import Compared, Pair  # noqa: E402
@@ -105,7 +104,7 @@ def compare(name: str, program: Program, sources: Path, front: str, seconds: flo
 def conditions() -> str:
     """When and by what it is measured, in a sentence."""
     versions = {name: importlib.metadata.version(name) for name in ("torch", "torchdiffeq")}
-    by = [f"odebench {odebench.__version__} at {_commit()}", *(" ".join(each) for each in versions.items())]
+    by = [f"odebench at {_commit()}", *(" ".join(each) for each in versions.items())]
     where = f"Python {platform.python_version()}, one thread of {os.cpu_count()} shared cores"
     return f"Measured {datetime.date.today()} by {', '.join(by)}; {where}."
 
