@@ -6,12 +6,12 @@ Both keep a builder of models that reads the options of a command line; `options
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from programs.case import Case, Run, gradients
 from programs.nets import moons
@@ -40,15 +40,15 @@ REGULARISERS = ("l1int", "l2int", "sl2int", "dl2int", "dtl2int", "JFrobint", "Jd
 FIXED = ("rk4", "midpoint", "explicit_adams", "fixed_adams")
 
 
-def training(train_misc: ModuleType, prepared: Callable[[nn.Module], None] | None = None, **options: Any) -> Case:
-    """Three training steps and a test, of the program whose `train_misc` it is; `prepared` gets the model first."""
+def training(train_misc: ModuleType, spectral_norm: bool = False, **options: Any) -> Case:
+    """Three training steps and a test, of the program whose `train_misc` it is."""
     args = Namespace(**{**dict.fromkeys(REGULARISERS), **OPTIONS, "time_scale": OPTIONS["time_length"], **options})
 
     def prepare() -> Run:
         functions, weights = train_misc.create_regularization_fns(args)
         model = train_misc.build_model_tabular(args, 2, functions or None)
-        if prepared is not None:
-            prepared(model)
+        if spectral_norm:
+            train_misc.add_spectral_norm(model)
         data, optimizer = moons(64)[0], torch.optim.Adam(model.parameters(), 1e-3)
 
         def loss() -> Tensor:
@@ -59,6 +59,8 @@ def training(train_misc: ModuleType, prepared: Callable[[nn.Module], None] | Non
             losses, gradient = [], None
             for _ in range(3):
                 optimizer.zero_grad()
+                if spectral_norm:
+                    train_misc.spectral_norm_power_iteration(model, 1)
                 total = loss()
                 if weights:
                     parts = train_misc.get_regularization(model, weights)
@@ -67,8 +69,9 @@ def training(train_misc: ModuleType, prepared: Callable[[nn.Module], None] | Non
                 gradient = gradients(model.parameters()) if gradient is None else gradient
                 optimizer.step()
                 losses.append(total.detach())
-            model.eval()
-            tested = loss().detach()
+            with torch.no_grad():
+                model.eval()
+                tested = loss()
             return {"losses": torch.stack(losses), "first gradient": gradient, "tested": tested}
 
         return run
