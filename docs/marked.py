@@ -8,7 +8,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 END = "<!-- end -->"
-_PART = re.compile(rf"(<!-- made by docs/\w+\.py: (.+?) -->\n)(.*?)^{END}$", re.MULTILINE | re.DOTALL)
+_PART = re.compile(rf"(<!-- made by docs/[\w/]+\.py: (.+?) -->\n)(.*?)^{END}$", re.MULTILINE | re.DOTALL)
 
 
 def parts_of(page: str) -> dict[str, str]:
