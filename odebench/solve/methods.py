@@ -20,7 +20,7 @@ _LEFT_OUT = {
     "scipy_solver": "use dopri5, dopri8 or, for stiff problems, kvaerno5; or call SciPy itself",
     **dict.fromkeys(
         ("implicit_midpoint", "trapezoid", "radauIIA3", "radauIIA5", "gl4", "gl6", "sdirk2", "trbdf2"),
-        "odebench's implicit schemes are implicit_euler, kvaerno3, kvaerno4 and kvaerno5; with step_size in options "
+        "odebench's implicit schemes are implicit_euler, kvaerno3, kvaerno4 and kvaerno5; with dt in options "
         "they take fixed steps",
     ),
 }
