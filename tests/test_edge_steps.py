@@ -95,7 +95,7 @@ def test_a_component_that_is_rounding_is_named_where_atol_is_0() -> None:
         return torch.stack((-y[..., 0], (y[..., 0] * 0.1 + y[..., 0] * 0.2) - y[..., 0] * 0.3), -1)
 
     for per_sample in (False, True):
-        options = {"max_num_steps": 300, "per_sample": per_sample}
+        options = {"max_steps": 300, "per_sample": per_sample}
         with pytest.raises(SolveError, match=r"atol = 0 allows no error .*, which is rounding"):
             odeint(f, torch.tensor([[1.0, 0.0]], dtype=D), T, atol=0.0, options=options)
 
@@ -181,10 +181,10 @@ def test_no_irregular_series_tries_a_least_step_for_ever(seed: int) -> None:
 def test_steps_that_land_are_not_limited() -> None:
     t, y0 = torch.linspace(0, 1, 500, dtype=D), torch.ones(2, 1, dtype=D)
     for options in ({}, {"per_sample": True}):
-        ys = odeint(lambda t, y: -y, y0, t, options={"max_num_steps": 20, **options})
+        ys = odeint(lambda t, y: -y, y0, t, options={"max_steps": 20, **options})
         assert torch.allclose(ys[:, 0, 0], torch.exp(-t), atol=1e-7)
         with pytest.raises(SolveError, match="20 steps were tried"):
-            odeint(lambda t, y: torch.cos(200 * t) * y, y0, t[::100], options={"max_num_steps": 20, **options})
+            odeint(lambda t, y: torch.cos(200 * t) * y, y0, t[::100], options={"max_steps": 20, **options})
 
 
 class Energy(nn.Module):

@@ -153,7 +153,7 @@ def test_wrong_calls_are_told_what_to_do(change: dict[str, Any], message: str) -
 
 def test_the_step_limit_is_torchdiffeqs_max_num_steps() -> None:
     with pytest.raises(odebench.SolveError, match="3 steps were tried"):
-        odebench.odeint(rotate, START, T, options={"max_num_steps": 3})
+        odebench.odeint(rotate, START, T[[0, -1]], options={"max_num_steps": 3})
 
 
 def test_float32_stays_float32() -> None:

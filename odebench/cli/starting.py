@@ -95,6 +95,7 @@ measure:                            # how cells are measured; no part of what th
   # deterministic: false            # algorithms of torch
   # match_error: 1.0e-6             # search tolerance or steps until the error meets this, and measure there
   # match: solution_error           # or gradient_error: what match_error is about
+  # beside: {{solver: rk4}}           # a pair that every row is timed in turns with
 # plugins: [my_solver.py]           # Python that registers solvers and so on, relative to this file
 # kind: benchmark                   # or train, which trains models: see `odebench explain kind`
 """
