@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from odebench.errors import OdebenchError, SolveError, UnknownName
-from odebench.problems import Bound, Posed, bind, pose
+from odebench.problems import Bound, Broken, Posed, bind, pose
 from odebench.registry import problems
 from odebench.spec import Spec
 
@@ -133,7 +133,8 @@ def compute_truth(spec: Spec, *, dtype: str, batch: int, seed: int) -> Truth:
         raise OdebenchError(f"{spec} has no true answer: its field draws random numbers at every call (dropout?)")
     if posed.end_alone:
         bound = Bound(bound.f, bound.params, bound.y0, (bound.ts[0], bound.ts[-1]), bound.loss)
-    bound = _stopping(bound, getattr(posed.problem, "breaks", ()))
+    if isinstance(posed.problem, Broken):
+        bound = _stopping(bound, posed.problem.breaks)
     exact = hasattr(posed.problem, "exact")
     if exact:
         found, other, route = _by_closed_form(posed, bound)

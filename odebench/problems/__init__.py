@@ -2,11 +2,12 @@
 
 from odebench.problems import analytic, arenstorf, cde_as_ode, classical, hamiltonian, neural, one_stiff, stiff
 from odebench.problems.binding import Bound, Posed, bind, check_problem, initial_rows, pose
-from odebench.problems.problem import BatchProblem, ModuleProblem, Problem
+from odebench.problems.problem import BatchProblem, Broken, ModuleProblem, Problem
 
 __all__ = [
     "BatchProblem",
     "Bound",
+    "Broken",
     "ModuleProblem",
     "Posed",
     "Problem",

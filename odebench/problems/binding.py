@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from odebench.errors import OptionError, UsageError
-from odebench.problems.problem import ROWS, BatchProblem, ModuleProblem, Problem, generator
+from odebench.problems.problem import ROWS, BatchProblem, Judged, ModuleProblem, Problem, generator
 from odebench.registry import problems
 from odebench.spec import Spec
 
@@ -31,7 +31,7 @@ class Posed:
     @property
     def own_loss(self) -> bool:
         """The problem says what its loss is, and it may see every saved time."""
-        return hasattr(self.problem, "loss")
+        return isinstance(self.problem, Judged)
 
     @property
     def end_alone(self) -> bool:

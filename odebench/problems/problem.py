@@ -55,13 +55,27 @@ class ModuleProblem(Startable, Protocol):
 
 @runtime_checkable
 class BatchProblem(Startable, Protocol):
-    """A problem whose field holds data of every sample, such as a path that drives it. Runs under torch only.
-
-    Optional, beside what a `Problem` may have: `breaks`, the times at which f is not smooth, on which the truth lands.
-    """
+    """A problem whose field holds data of every sample, such as a path that drives it. Runs under torch only."""
 
     def module_of_batch(self, batch: int, seed: int) -> Any:
         """A fresh `torch.nn.Module` `f(t, y)` for y of `batch` rows; its parameters are the θ."""
+
+
+@runtime_checkable
+class Broken(Startable, Protocol):
+    """A problem that knows where its field is not smooth in t; the truth lands there."""
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """These times."""
+
+
+@runtime_checkable
+class Judged(Startable, Protocol):
+    """A problem with a loss of its own, which may see every saved time."""
+
+    def loss(self, xp: Any, ys: Any) -> Any:
+        """A scalar of the solution at the saved times, shape (times, batch, dim…)."""
 
 
 def generator(seed: int, stream: int) -> np.random.Generator:
